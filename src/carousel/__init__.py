@@ -1,0 +1,1 @@
+"""Carousel: the LSTM, end to end."""
