@@ -74,7 +74,7 @@ def options(cls: type[T]) -> type[T]:
             )
             if required and name not in values:
                 raise OptionError(f"option {name!r} must be given: {field.metadata['help']}")
-        kinds = _kinds(made)
+        kinds = typing.get_type_hints(made)
         checked = {
             name: _checked(name, value, kinds[name], fields[name].metadata)
             for name, value in values.items()
@@ -97,11 +97,6 @@ def to_dict(values: Any) -> dict[str, Any]:
 def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
     """Makes options from plain values, refusing unknown names as the constructor does."""
     return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
-
-
-@functools.cache
-def _kinds(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
 
 
 def _checked(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any:
