@@ -1,1 +1,65 @@
-"""Carousel: the LSTM, end to end."""
+"""Carousel: the LSTM, end to end. This is the table of contents; each name is loaded on first use.
+
+Importing the package loads none of it, not even PyTorch (PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from carousel import data, engines, equations, errors, nn, options, tasks, training
+    from carousel.nn import LSTM, LSTMCell, State, Trace
+    from carousel.tasks import load
+    from carousel.tasks.forecasting import Forecaster
+    from carousel.training import RunOptions
+
+    __version__: str
+
+__all__ = [
+    "LSTM",
+    "Forecaster",
+    "LSTMCell",
+    "RunOptions",
+    "State",
+    "Trace",
+    "__version__",
+    "data",
+    "engines",
+    "equations",
+    "errors",
+    "load",
+    "nn",
+    "options",
+    "tasks",
+    "training",
+]
+
+_HOME = {
+    "LSTM": "carousel.nn",
+    "LSTMCell": "carousel.nn",
+    "State": "carousel.nn",
+    "Trace": "carousel.nn",
+    "RunOptions": "carousel.training",
+    "Forecaster": "carousel.tasks.forecasting",
+    "load": "carousel.tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name where it lives, and keeps it, so that this runs once a name."""
+    if name == "__version__":
+        value: Any = importlib.import_module("importlib.metadata").version("carousel-lstm")
+    elif name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name in __all__:
+        value = importlib.import_module(f"carousel.{name}")
+    else:
+        raise AttributeError(f"module 'carousel' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,255 @@
+"""The house rules of the README and CONTRIBUTING, checked against the disk."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import graphlib
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "carousel"
+
+# A folder or module imports only from those before it.
+ORDER = [
+    "errors",
+    "options",
+    "equations",
+    "engines",
+    "nn",
+    "data",
+    "decoding",
+    "inspection",
+    "training",
+    "tasks",
+    "serving",
+    "cli",
+    "__main__",
+]
+JUNK_DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc"}
+LONGEST_MODULE = 400  # lines
+HEAVY = [
+    "cyclopts",
+    "jaxtyping",
+    "matplotlib",
+    "narwhals",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "rich",
+    "safetensors",
+]
+
+
+def modules() -> dict[str, Path]:
+    """Every module of ours by its dotted name; a package by its own."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported(name: str, source: str, known: set[str], is_package: bool) -> Iterator[str]:
+    """Yields each module of ours that a source text imports, inside functions too."""
+    package = name.split(".") if is_package else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names if a.name.split(".")[0] == "carousel")
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join(base + ([node.module] if node.module else []))
+            if origin.split(".")[0] == "carousel":
+                for alias in node.names:
+                    inner = f"{origin}.{alias.name}"
+                    yield inner if inner in known else origin
+
+
+def edges() -> dict[str, set[str]]:
+    """Which of our modules imports which, the table of contents left out."""
+    found = modules()
+    return {
+        name: set(imported(name, path.read_text("utf-8"), set(found), path.name == "__init__.py"))
+        for name, path in found.items()
+        if name != "carousel"
+    }
+
+
+def test_every_folder_has_its_place_in_the_order() -> None:
+    assert {name.split(".")[1] for name in modules() if name != "carousel"} <= set(ORDER)
+
+
+def test_imports_go_one_way() -> None:
+    wrong = []
+    for name, targets in edges().items():
+        place = ORDER.index(name.split(".")[1])
+        for target in targets:
+            # The package itself may be asked for its version only; its names would be a detour.
+            own = target.split(".")[1] if "." in target else None
+            if own is None or ORDER.index(own) > place:
+                wrong.append(f"{name} imports {target}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_imports_have_no_circle() -> None:
+    graph = {
+        # Importing a.b.c runs a.b as well, but naming it is what ties two modules together.
+        name: {target for target in targets if target != name}
+        for name, targets in edges().items()
+    }
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import carousel.tasks", {"carousel.tasks"}),
+        ("def f():\n    from carousel import tasks", {"carousel.tasks"}),
+        ("from carousel import __version__", {"carousel"}),
+        ("from ..training.loop import fit", {"carousel.training.loop"}),
+        ("from . import state", {"carousel.nn.state"}),
+        ("import torch\nfrom os import path", set()),
+    ],
+)
+def test_the_import_reader_sees(source: str, expected: set[str]) -> None:
+    known = {"carousel.tasks", "carousel.training.loop", "carousel.nn.state"}
+    assert set(imported("carousel.nn.lstm", source, known, is_package=False)) == expected
+
+
+def test_modules_are_short() -> None:
+    lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in modules().items()}
+    assert not {name: count for name, count in lines.items() if count > LONGEST_MODULE}
+
+
+def test_there_is_no_junk_drawer() -> None:
+    names = {part for name in modules() for part in name.split(".")}
+    names |= {
+        path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+    }
+    assert not {name for name in names if name.strip("_") in JUNK_DRAWERS}
+
+
+def test_every_module_says_what_it_is() -> None:
+    wordless = [
+        name
+        for name, path in modules().items()
+        if not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    ]
+    assert not wordless
+
+
+def test_there_is_no_pickle() -> None:
+    found = []
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                words = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                words = [node.module or ""]
+            elif isinstance(node, ast.Attribute):
+                words = [ast.unparse(node)]
+            elif isinstance(node, ast.keyword):
+                words = [node.arg or ""]
+            else:
+                continue
+            banned = {"pickle", "cPickle", "dill", "joblib", "torch.load", "torch.save"}
+            banned |= {"allow_pickle", "numpy.load", "np.load"}
+            found += [f"{name}: {word}" for word in words if word in banned]
+    assert not found
+
+
+def test_every_public_name_resolves() -> None:
+    import carousel
+
+    assert len(carousel.__all__) == len(set(carousel.__all__))
+    assert set(dir(carousel)) == set(carousel.__all__)
+    for name in carousel.__all__:
+        assert getattr(carousel, name) is not None
+    with pytest.raises(AttributeError, match="LTSM"):
+        carousel.LTSM  # noqa: B018
+
+
+def test_type_checkers_see_the_public_names() -> None:
+    import carousel
+
+    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
+    guarded = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = set()
+    for node in guarded.body:
+        if isinstance(node, ast.ImportFrom):
+            seen |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.AnnAssign):
+            seen.add(ast.unparse(node.target))
+    assert seen == set(carousel.__all__)
+
+
+def test_the_version_is_the_one_in_pyproject() -> None:
+    import carousel
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert carousel.__version__ == project["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert f"## [{project['version']}]" in changelog
+
+
+@pytest.mark.parametrize(
+    ("statement", "may_load_torch"),
+    [("import carousel", False), ("import carousel; carousel.LSTM; carousel.State", True)],
+)
+def test_importing_loads_nothing_heavy(statement: str, may_load_torch: bool) -> None:
+    code = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
+    loaded = json.loads(
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        ).stdout
+    )
+    assert not set(HEAVY) & set(loaded)
+    assert may_load_torch or "torch" not in loaded
+
+
+def tree_of_readme() -> set[str]:
+    """Every path in the README's tree; a line is two spaces a level, a name, and what it is."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    block = text.split("<!-- tree -->")[1].split("```")[1]
+    paths, folders = set(), []
+    for line in block.splitlines()[1:]:
+        if not line.strip():
+            continue
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        assert len(line.split()) > 1, f"the README's tree does not say what {name} is"
+        folders[depth:] = [name.rstrip("/")]
+        paths.add("/".join(folders) + ("/" if name.endswith("/") else ""))
+    return paths
+
+
+def tree_of_disk() -> set[str]:
+    """What the README must list: the root, and below src/carousel every folder and module."""
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text("utf-8").split()]
+
+    def is_kept(path: Path) -> bool:
+        return not any(fnmatch.fnmatch(part, rule) for part in path.parts for rule in ignored)
+
+    found = {
+        path.name + ("/" if path.is_dir() else "")
+        for path in ROOT.iterdir()
+        if is_kept(path.relative_to(ROOT)) and path.name not in {".git", ".gitignore", "src"}
+    }
+    found.add("src/carousel/")
+    for path in PACKAGE.rglob("*"):
+        if is_kept(path.relative_to(ROOT)) and (path.is_dir() or path.suffix == ".py"):
+            found.add(path.relative_to(ROOT).as_posix() + ("/" if path.is_dir() else ""))
+    return found
+
+
+def test_the_tree_in_the_readme_is_the_disk() -> None:
+    on_disk, listed = tree_of_disk(), tree_of_readme()
+    assert not on_disk - listed, "on disk, not in the README's tree"
+    assert not listed - on_disk, "in the README's tree, not on disk"
