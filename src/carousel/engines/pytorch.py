@@ -1,0 +1,145 @@
+"""PyTorch's own kernel behind the contract: cuDNN on CUDA, oneDNN or ATen on the CPU.
+
+Shape letters: T time, B batch, I input size, H hidden size, P projection size (H where there is
+none), L layers, D directions.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from carousel.engines.contract import EngineOptions, EngineResult, LayerWeights, State
+from carousel.engines.reference import ReferenceEngine
+
+
+class PyTorchEngine:
+    """The kernel of ``torch.nn.LSTM``: the whole stack in one call; no resets and no trace."""
+
+    name = "pytorch"
+
+    def unavailable(self) -> str | None:
+        """Returns None: the kernel is part of every PyTorch."""
+        return None
+
+    def supports(
+        self, inputs: Tensor, weights: tuple[LayerWeights, ...], options: EngineOptions
+    ) -> str | None:
+        """Returns why PyTorch's kernel cannot run this call, or None where it can."""
+        if options.trace:
+            return "PyTorch's kernel keeps its gates to itself, so it cannot trace"
+        if options.reset is not None:
+            return "PyTorch's kernel cannot reset the state inside a sequence"
+        if _transformed():
+            return "PyTorch's kernel has no rule for torch.func transforms"
+        if inputs.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            return _autocast_on_cpu(weights)
+        return None
+
+    def run(
+        self,
+        inputs: Float[Tensor, "T B I"],
+        state: State,
+        weights: tuple[LayerWeights, ...],
+        options: EngineOptions,
+    ) -> EngineResult:
+        """Runs the whole stack over time; the contract is ``Engine.run``'s."""
+        if inputs.shape[0] == 0:  # PyTorch refuses no steps; there is nothing to be fast at
+            return ReferenceEngine().run(inputs, state, weights, options)
+        if weights[0].weight_hr is not None and inputs.device.type == "cpu":
+            _spend_projection_warning()
+        if options.lengths is None:
+            outputs, h, c = torch.lstm(
+                inputs, (state.h, state.c), *_kernel_arguments(weights, options), False
+            )
+            return EngineResult(outputs, State(h, c))
+        return self._run_ragged(inputs, state, weights, options)
+
+    def _run_ragged(
+        self,
+        inputs: Float[Tensor, "T B I"],
+        state: State,
+        weights: tuple[LayerWeights, ...],
+        options: EngineOptions,
+    ) -> EngineResult:
+        """Packs the sequences, which is PyTorch's only way to run unequal lengths."""
+        assert options.lengths is not None
+        T, B, _ = inputs.shape
+        lengths = options.lengths.to("cpu", torch.int64)
+        if B == 0 or int(lengths.max()) == 0:
+            return ReferenceEngine().run(inputs, state, weights, options)
+        rows = None
+        if int(lengths.min()) == 0:  # packing refuses sequences of no steps
+            rows = lengths.nonzero()[:, 0]
+            lengths = lengths[rows]
+            rows = rows.to(inputs.device)
+            inputs = inputs[:, rows]
+        initial = state if rows is None else State(state.h[:, rows], state.c[:, rows])
+        # Rows that are in order already must stay in it: for a PackedSequence that came in, dropout
+        # then meets the same numbers in the same places as in torch.nn.LSTM.
+        in_order = bool((lengths[1:] <= lengths[:-1]).all())
+        packed = pack_padded_sequence(inputs, lengths, enforce_sorted=in_order)
+        if packed.sorted_indices is not None:
+            initial = State(*(part[:, packed.sorted_indices] for part in initial))
+        data, h, c = torch.lstm(
+            packed.data,
+            packed.batch_sizes,
+            (initial.h, initial.c),
+            *_kernel_arguments(weights, options),
+        )
+        if packed.unsorted_indices is not None:
+            h, c = h[:, packed.unsorted_indices], c[:, packed.unsorted_indices]
+        outputs, _ = pad_packed_sequence(PackedSequence(data, *packed[1:]), total_length=T)
+        if rows is None:
+            return EngineResult(outputs, State(h, c))
+        empty = outputs.new_zeros(T, B, outputs.shape[-1])
+        final = State(state.h.index_copy(1, rows, h), state.c.index_copy(1, rows, c))
+        return EngineResult(empty.index_copy(1, rows, outputs), final)
+
+
+def _kernel_arguments(
+    weights: tuple[LayerWeights, ...], options: EngineOptions
+) -> tuple[list[Tensor], bool, int, float, bool, bool]:
+    """Returns the arguments that both forms of ``torch.lstm`` share, in its order."""
+    flat = [part for layer in weights for part in layer if part is not None]
+    layers = len(weights) // (2 if options.bidirectional else 1)
+    # cuDNN can differentiate only what ran in "training"; dropout is decided by its probability.
+    train = options.dropout > 0 or torch.is_grad_enabled()
+    has_biases = weights[0].bias_ih is not None
+    return flat, has_biases, layers, options.dropout, train, options.bidirectional
+
+
+def _transformed() -> bool:
+    """Returns whether a ``torch.func`` transform is active; PyTorch has no public way to ask."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def _autocast_on_cpu(weights: tuple[LayerWeights, ...]) -> str | None:
+    """Returns why the kernel cannot run under autocast on this CPU, or None where it can."""
+    if weights[0].weight_hr is not None:  # runs through ATen, which needs no special instructions
+        return None
+    half = torch.get_autocast_dtype("cpu") == torch.float16
+    able = torch.ops.mkldnn._is_mkldnn_fp16_supported if half else _bf16_supported
+    return None if able() else "oneDNN cannot run a low-precision LSTM on this CPU"
+
+
+def _bf16_supported() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@functools.cache
+def _spend_projection_warning() -> None:
+    """Has PyTorch say now, unheard, what it says once: that oneDNN runs no projections.
+
+    The user asked for a projection and gets one; the warning offers nothing that they could do.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one, two = torch.zeros(1, 1, 1), torch.zeros(1, 1, 2)
+        weights = [torch.zeros(8, 1), torch.zeros(8, 1), torch.zeros(1, 2)]
+        torch.lstm(one, (one, two), weights, False, 1, 0.0, False, False, False)

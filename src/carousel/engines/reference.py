@@ -1,0 +1,162 @@
+"""The engine that can do everything: plain PyTorch operations, one step after the other.
+
+It runs on any device and dtype, differentiates twice, and under ``torch.func`` transforms. Slow and
+clear on purpose; the faster engines are held against it.
+
+Shape letters: T time, B batch, I input size, H hidden size, P projection size (H where there is
+none), L layers, D directions.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import linear
+
+from carousel.engines.contract import (
+    EngineOptions,
+    EngineResult,
+    LayerTrace,
+    LayerWeights,
+    State,
+)
+
+
+class ReferenceEngine:
+    """Plain PyTorch operations: every variant, every device, double backward, ``torch.func``."""
+
+    name = "reference"
+
+    def unavailable(self) -> str | None:
+        """Returns None: the reference runs wherever PyTorch does."""
+        return None
+
+    def supports(
+        self, inputs: Tensor, weights: tuple[LayerWeights, ...], options: EngineOptions
+    ) -> str | None:
+        """Returns None: there is nothing in the contract that the reference cannot do."""
+        return None
+
+    def run(
+        self,
+        inputs: Float[Tensor, "T B I"],
+        state: State,
+        weights: tuple[LayerWeights, ...],
+        options: EngineOptions,
+    ) -> EngineResult:
+        """Runs the whole stack over time; the contract is ``Engine.run``'s."""
+        real, reset = _boundaries(inputs, options)
+        if real is not None:
+            # NaN times a gradient of 0 is NaN: padding must be gone before the first product.
+            inputs = torch.where(real, inputs, 0)
+        directions = 2 if options.bidirectional else 1
+        finals: list[State] = []
+        traces: list[LayerTrace] = []
+        for first in range(0, len(weights), directions):
+            if first and options.dropout:
+                inputs = torch.dropout(inputs, options.dropout, True)
+            sides = []
+            for k in range(first, first + directions):
+                values, final = _one_direction(
+                    inputs,
+                    State(state.h[k], state.c[k]),
+                    weights[k],
+                    real,
+                    reset,
+                    backwards=k > first,
+                )
+                sides.append(values.h)
+                finals.append(final)
+                traces.append(values)
+            inputs = torch.cat(sides, dim=-1) if directions == 2 else sides[0]
+        final = State(*(torch.stack(list(parts)) for parts in zip(*finals, strict=True)))
+        return EngineResult(inputs, final, tuple(traces) if options.trace else None)
+
+
+def step(
+    pre: Float[Tensor, "*B 4*H"],
+    c: Float[Tensor, "*B H"],
+    weight_hr: Float[Tensor, "P H"] | None = None,
+) -> LayerTrace:
+    """Computes one step from the sums before the activation.
+
+        i, f, o = σ(i_pre), σ(f_pre), σ(o_pre);   g = tanh(g_pre)
+        c' = f ⋆ c + i ⋆ g;   h' = o ⋆ tanh(c'), then W_hr h' where the layer projects
+
+    Args:
+        pre: (B, 4H) or (4H,), W_ih x + b_ih + W_hh h + b_hh, in the order i, f, g, o.
+        c: (B, H) or (H,), the memory cell before the step.
+        weight_hr: (P, H), or None where the layer does not project.
+
+    Returns:
+        The activated gates, the new memory cell and the new hidden state.
+    """
+    i_pre, f_pre, g_pre, o_pre = pre.chunk(4, dim=-1)
+    i, f, o = torch.sigmoid(i_pre), torch.sigmoid(f_pre), torch.sigmoid(o_pre)
+    g = torch.tanh(g_pre)
+    c = f * c + i * g
+    h = o * torch.tanh(c)
+    if weight_hr is not None:
+        h = linear(h, weight_hr)
+    return LayerTrace(i, f, g, o, c, h)
+
+
+def _boundaries(
+    inputs: Float[Tensor, "T B I"], options: EngineOptions
+) -> tuple[Bool[Tensor, "T B 1"] | None, Bool[Tensor, "T B 1"] | None]:
+    """Returns which steps are real, and before which real steps the state is zeroed."""
+    real = reset = None
+    if options.lengths is not None:
+        steps = torch.arange(inputs.shape[0], device=inputs.device)
+        real = (steps[:, None] < options.lengths.to(inputs.device)).unsqueeze(-1)
+    if options.reset is not None:
+        reset = options.reset.unsqueeze(-1)
+        if real is not None:
+            reset = reset & real  # past its end a sequence keeps its final state
+    return real, reset
+
+
+def _one_direction(
+    inputs: Float[Tensor, "T B I"],
+    initial: State,
+    weights: LayerWeights,
+    real: Bool[Tensor, "T B 1"] | None,
+    reset: Bool[Tensor, "T B 1"] | None,
+    *,
+    backwards: bool,
+) -> tuple[LayerTrace, State]:
+    """Runs one layer in one direction; the values come in the order of time in either."""
+    T = inputs.shape[0]
+    h, c = initial
+    # One product for all steps, because the input half of the sums waits for no earlier step.
+    from_input = linear(inputs, weights.weight_ih, weights.bias_ih)
+    if T == 0:
+        return _no_steps(from_input, initial), initial
+    by_step = from_input.unbind(0)
+    values: list[LayerTrace] = []
+    for t in reversed(range(T)) if backwards else range(T):
+        crossed = t + 1 if backwards else t  # the boundary between the last step and this one
+        if reset is not None and crossed < T:
+            h = torch.where(reset[crossed], 0, h)
+            c = torch.where(reset[crossed], 0, c)
+        pre = by_step[t] + linear(h, weights.weight_hh, weights.bias_hh)
+        now = step(pre, c, weights.weight_hr)
+        if real is None:
+            h, c = now.h, now.c
+        else:
+            h = torch.where(real[t], now.h, h)
+            c = torch.where(real[t], now.c, c)
+        values.append(now)
+    if backwards:
+        values.reverse()
+    stacked = LayerTrace(*(torch.stack(list(parts)) for parts in zip(*values, strict=True)))
+    if real is not None:
+        stacked = LayerTrace(*(torch.where(real, part, 0) for part in stacked))
+    return stacked, State(h, c)
+
+
+def _no_steps(from_input: Float[Tensor, "0 B 4*H"], initial: State) -> LayerTrace:
+    """Returns values of no steps, cut from the product so that they stay on the graph."""
+    h, c = (from_input[..., : part.shape[-1]] for part in initial)
+    return LayerTrace(c, c, c, c, c, h)

@@ -1,0 +1,137 @@
+"""Which engine runs a call, and why.
+
+``auto`` takes the first engine in the registry that can; a name takes that engine or refuses. A
+compiled engine registers itself in front with ``register``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from torch import Tensor
+
+from carousel.engines.contract import Engine, EngineOptions, EngineResult, LayerWeights, State
+from carousel.engines.pytorch import PyTorchEngine
+from carousel.engines.reference import ReferenceEngine
+from carousel.errors import OptionError, unknown_name
+
+AUTO = "auto"
+
+_registry: list[Engine] = [PyTorchEngine(), ReferenceEngine()]
+_forced: ContextVar[str | None] = ContextVar("carousel_engine", default=None)
+
+
+class Choice(NamedTuple):
+    """The engine that runs a call, and the reason in one phrase."""
+
+    name: str
+    reason: str
+
+
+class Availability(NamedTuple):
+    """One engine of the registry: whether it can run on this machine, and one line about it."""
+
+    name: str
+    available: bool
+    reason: str
+
+
+def register(engine: Engine) -> None:
+    """Puts an engine in front of all others; one of the same name is replaced."""
+    _registry[:] = [engine, *(known for known in _registry if known.name != engine.name)]
+
+
+def available() -> list[Availability]:
+    """Returns every engine in the order in which ``auto`` tries them."""
+    found = []
+    for engine in _registry:
+        missing = engine.unavailable()
+        summary = (type(engine).__doc__ or "").strip().splitlines()[0]
+        found.append(Availability(engine.name, missing is None, missing or summary))
+    return found
+
+
+@contextmanager
+def use(name: str) -> Iterator[None]:
+    """Runs every layer inside the block with one engine, whatever the layer itself prefers.
+
+    Args:
+        name: of an engine, or "auto" to let each call take the first that can.
+
+    Raises:
+        OptionError: for a name that no engine has.
+    """
+    check_name(name)
+    token = _forced.set(name)
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def check_name(name: str) -> str:
+    """Returns ``name`` where it is "auto" or an engine's, and raises an OptionError otherwise."""
+    known = [AUTO, *(engine.name for engine in _registry)]
+    if name not in known:
+        raise OptionError(unknown_name("engine", name, known))
+    return name
+
+
+def choose(
+    preferred: str, inputs: Tensor, weights: tuple[LayerWeights, ...], options: EngineOptions
+) -> Choice:
+    """Returns which engine would run this call, and why.
+
+    Args:
+        preferred: "auto" or an engine's name; ``use`` outranks it.
+        inputs: (T, B, I); only shape, dtype and device are looked at.
+        weights: as in ``Engine.run``.
+        options: as in ``Engine.run``.
+
+    Raises:
+        OptionError: where the engine that was asked for by name cannot run this call.
+    """
+    engine, reason = _select(preferred, inputs, weights, options)
+    return Choice(engine.name, reason)
+
+
+def run(
+    preferred: str,
+    inputs: Tensor,
+    state: State,
+    weights: tuple[LayerWeights, ...],
+    options: EngineOptions,
+) -> EngineResult:
+    """Runs the stack on the engine that ``choose`` names; see ``Engine.run``."""
+    engine, _ = _select(preferred, inputs, weights, options)
+    return engine.run(inputs, state, weights, options)
+
+
+def _select(
+    preferred: str, inputs: Tensor, weights: tuple[LayerWeights, ...], options: EngineOptions
+) -> tuple[Engine, str]:
+    forced = _forced.get()
+    name = forced or preferred
+    refusals: list[str] = []
+    for engine in _registry:
+        if name not in (AUTO, engine.name):
+            continue
+        refusal = engine.unavailable() or engine.supports(inputs, weights, options)
+        if refusal is None:
+            return engine, _reason(name, forced is not None, refusals)
+        refusals.append(refusal)
+    if not refusals:
+        raise OptionError(unknown_name("engine", name, [AUTO, *(e.name for e in _registry)]))
+    raise OptionError(
+        f"engine {name!r} cannot run this call: {'; '.join(refusals)}. "
+        f"Leave the engine at {AUTO!r} to run it on another"
+    )
+
+
+def _reason(name: str, forced: bool, refusals: list[str]) -> str:
+    if name != AUTO:
+        return f"chosen by engines.use({name!r})" if forced else "chosen by name"
+    return "; ".join(refusals) if refusals else "the first engine that can"
