@@ -1,0 +1,226 @@
+"""Files and folders that appear whole or not at all; what was there before survives any failure.
+
+Knows nothing of what is stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from carousel.data.exchange import exchange_paths
+from carousel.errors import OutputError
+
+PARTIAL = ".partial"  # suffix of what is still being written
+RETIRED = ".retired"  # suffix of a folder that is about to be deleted
+
+REMEDIES = {
+    errno.ENOSPC: "free some space or choose another place",
+    errno.EDQUOT: "free some space or choose another place",
+    errno.EACCES: "choose a place that you may write to, or change its permissions",
+    errno.EPERM: "choose a place that you may write to, or change its permissions",
+    errno.EROFS: "choose a place that is not read-only",
+    errno.EFBIG: "choose a file system that holds larger files",
+    errno.EIO: "check the disk, or choose another place",
+}
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Writes ``data`` so that ``path`` holds either the old bytes or all the new ones, never a mix.
+
+    The bytes go to a file beside the target, reach the disk, and are renamed over it; the rename
+    reaches the disk too. Holds under ``kill -9`` and power loss on a POSIX file system. Missing
+    folders on the way are made; a symbolic link is followed.
+
+    Args:
+        path: the file to write.
+        data: its whole content.
+
+    Raises:
+        OutputError: if it cannot be written; the old file is untouched.
+    """
+    target = _real(path)
+    partial = _beside(target, PARTIAL)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write_through(partial, data)
+        os.replace(partial, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise _output_error(target, error) from error
+    finally:
+        _remove_quietly(partial)
+
+
+def remove_partials(path: str | Path) -> None:
+    """Deletes what killed writers of ``path`` left beside it; for when no other writer runs."""
+    target = _real(path)
+    for leftover in target.parent.glob(f".{target.name}.*{PARTIAL}"):
+        _remove_quietly(leftover)
+
+
+@contextlib.contextmanager
+def replace_folder(
+    target: str | Path, force: bool = False, marker: str | None = None
+) -> Iterator[Path]:
+    """Builds a folder out of sight and puts it at ``target`` only when it is complete.
+
+        with replace_folder("weather.model", force=True, marker="config.json") as folder:
+            (folder / "config.json").write_text(...)
+
+    If the block raises, nothing changes. If the process is killed, the old folder is whole, and an
+    unfinished one stays beside it under a name that starts with a dot and ends with ``.partial``.
+    An old folder is exchanged for the new one in one step where the system can do that (Linux and
+    macOS on local disks); elsewhere it is moved aside first, and a kill between the two moves
+    leaves it whole under a name that ends with ``.retired``; the next call moves it back.
+
+    Args:
+        target: the folder to make or replace.
+        force: replace a folder that exists.
+        marker: a file that a folder must contain to be replaced, so that a slip of the hand
+            cannot delete a folder that holds something else; an empty folder may always be.
+
+    Yields:
+        The folder to fill.
+
+    Raises:
+        OutputError: if the target exists and may not be replaced, or cannot be written.
+    """
+    goal = _real(target)
+    _recover(goal)
+    _check_replaceable(goal, force, marker)
+    partial = _beside(goal, PARTIAL)
+    try:
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+        yield partial
+        _sync_tree(partial)
+        # Asked again: training takes long, and someone may have put a folder there meanwhile.
+        _check_replaceable(goal, force, marker)
+        _put_in_place(partial, goal)
+    except OutputError:
+        raise
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            raise
+        raise _output_error(goal, error) from error
+    finally:
+        _remove_quietly(partial)
+
+
+def check_target(target: str | Path, force: bool = False, marker: str | None = None) -> None:
+    """Raises what ``replace_folder`` would, before hours of work and not after them.
+
+    Raises:
+        OutputError: if the target exists and may not be replaced.
+    """
+    _check_replaceable(_real(target), force, marker)
+
+
+def _check_replaceable(goal: Path, force: bool, marker: str | None) -> None:
+    if not os.path.lexists(goal):
+        return
+    if not goal.is_dir():
+        raise OutputError(
+            f"{goal}: expected a folder or nothing there, found a file; "
+            "choose another name or move the file away"
+        )
+    if not force:
+        raise OutputError(
+            f"{goal}: exists already; give --force (force=True) to replace it, "
+            "or choose another name"
+        )
+    if marker and not (goal / marker).exists() and any(goal.iterdir()):
+        raise OutputError(
+            f"{goal}: will not be replaced, because it holds files but no {marker!r}, so it is "
+            "something else; choose another name or delete it yourself"
+        )
+
+
+def _put_in_place(partial: Path, goal: Path) -> None:
+    if not goal.exists():
+        os.rename(partial, goal)
+    elif exchange_paths(partial, goal):
+        pass  # the old folder now has the partial name, which the caller deletes
+    else:
+        retired = _beside(goal, RETIRED)
+        os.rename(goal, retired)
+        try:
+            os.rename(partial, goal)
+        except OSError:
+            os.rename(retired, goal)
+            raise
+        _remove_quietly(retired)
+    _sync_folder(goal.parent)
+
+
+def _recover(goal: Path) -> None:
+    """Moves back a folder that a killed process had moved aside and not yet replaced."""
+    retired = sorted(goal.parent.glob(f".{goal.name}.*{RETIRED}"))
+    if retired and not goal.exists():
+        os.rename(retired.pop(), goal)
+    for leftover in retired:
+        _remove_quietly(leftover)
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    """Writes a new file and waits for the disk; its mode follows the user's umask."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(folder: Path) -> None:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(place) / name)
+        _sync_folder(Path(place))
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # Windows cannot open a folder; its rename is journalled
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    # Windows flushes only through a writable descriptor; a POSIX folder opens read-only.
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _beside(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}{suffix}")
+
+
+def _real(path: str | Path) -> Path:
+    return Path(os.path.realpath(Path(path).expanduser()))
+
+
+def _remove_quietly(path: Path) -> None:
+    # What is left over takes space but harms nothing, and must not hide the error that led here.
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _output_error(target: Path, error: OSError) -> OutputError:
+    reason = error.strerror or str(error)
+    remedy = REMEDIES.get(error.errno or 0, "choose another place")
+    return OutputError(
+        f"{target}: cannot be written ({reason}); what was there before is untouched; {remedy}"
+    )

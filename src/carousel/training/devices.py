@@ -1,0 +1,54 @@
+"""Where a run computes, and how its tensors get there."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from carousel.errors import OptionError
+
+
+def chosen_device(name: str, local_rank: int = 0) -> torch.device:
+    """Returns the device that "auto", "cpu" or "cuda" means on this machine.
+
+    Args:
+        name: the option's value.
+        local_rank: of this process on its machine, which gets the GPU of that number.
+
+    Raises:
+        OptionError: for "cuda" where PyTorch sees no GPU.
+    """
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise OptionError(
+            "option 'device' expects an NVIDIA GPU that PyTorch can use for 'cuda', found none; "
+            "give 'cpu' or 'auto'"
+        )
+    return torch.device("cuda", local_rank % torch.cuda.device_count())
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Returns the batch with its tensors on ``device``; what is no tensor stays as it is.
+
+    Looks into tuples (named ones too), lists, dictionaries and dataclasses.
+    """
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(to_device(item, device) for item in batch))
+    if isinstance(batch, tuple | list):
+        return type(batch)(to_device(item, device) for item in batch)
+    if isinstance(batch, dict):
+        return {name: to_device(item, device) for name, item in batch.items()}
+    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        fields = {
+            field.name: to_device(getattr(batch, field.name), device)
+            for field in dataclasses.fields(batch)
+            if field.init
+        }
+        return dataclasses.replace(batch, **fields)
+    return batch

@@ -1,0 +1,111 @@
+"""Several processes that train one model: who takes part, and what they agree on.
+
+Knows nothing of models. One process alone is the case world = 1, without any communication.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from carousel.data.batching import Shard
+from carousel.training.devices import chosen_device
+
+
+class ProcessGroup:
+    """The processes of a run, started by ``torchrun`` or alone.
+
+    Attributes:
+        shard: this process's rank and the number of processes.
+        device: where this process computes.
+    """
+
+    def __init__(self, shard: Shard, device: torch.device) -> None:
+        self.shard = shard
+        self.device = device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files, validates and reports."""
+        return self.shard.rank == 0
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is nobody to talk to."""
+        return self.shard.world == 1
+
+    def sums(self, *values: float) -> list[float]:
+        """Returns the sum of each value over all processes, in float64 (bits alike on each)."""
+        if self.is_alone:
+            return list(values)
+        numbers = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(numbers)
+        return numbers.tolist()
+
+    def sum_gradients(self, module: nn.Module) -> None:
+        """Adds the gradients of all processes up; a process without any takes part with zeros."""
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                dist.all_reduce(parameter.grad)
+
+    def from_first(self, value: Any) -> Any:
+        """Returns on each process what the first one passed in."""
+        if self.is_alone:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, device=self.device)
+        return box[0]
+
+    def from_all(self, value: Any) -> list[Any]:
+        """Returns the values of all processes, by rank."""
+        if self.is_alone:
+            return [value]
+        gathered: list[Any] = [None] * self.shard.world
+        dist.all_gather_object(gathered, value)
+        return gathered
+
+    def copy_from_first(self, tensors: list[Tensor]) -> None:
+        """Overwrites the tensors with those of the first process."""
+        if not self.is_alone:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
+    def wait(self) -> None:
+        """Returns when every process has come here."""
+        if not self.is_alone:
+            dist.barrier()
+
+
+@contextlib.contextmanager
+def process_group(device: str) -> Iterator[ProcessGroup]:
+    """Joins the processes that ``torchrun`` started (RANK and WORLD_SIZE in the environment).
+
+    The backend is NCCL on GPUs and gloo on CPUs. A group that the caller has set up is used and
+    left standing.
+
+    Args:
+        device: "auto", "cpu" or "cuda".
+    """
+    where = chosen_device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    if where.type == "cuda":
+        torch.cuda.set_device(where)
+    launched = "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    joined = dist.is_available() and dist.is_initialized()
+    if joined or launched:
+        if not joined:
+            dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+        try:
+            yield ProcessGroup(Shard(dist.get_rank(), dist.get_world_size()), where)
+        finally:
+            if not joined:
+                dist.destroy_process_group()
+    else:
+        yield ProcessGroup(Shard(), where)

@@ -1,0 +1,124 @@
+"""What happened in a run, line by line, in memory and as ``history.jsonl``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from carousel.data.storage import write_atomically
+from carousel.errors import DataError
+
+HISTORY_FILE = "history.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One line of history.
+
+    Args:
+        step: updates made.
+        epoch: passes over the data begun, from 0.
+        loss: mean over the items since the last line; None where there were none.
+        learning_rate: of the last update.
+        grad_norm: of the last update's gradient, before clipping.
+        throughput: items per second since the last line.
+        elapsed: seconds of training, earlier parts of a resumed run included.
+        metrics: scores on the validation data, where this line has them.
+    """
+
+    step: int
+    epoch: int
+    loss: float | None
+    learning_rate: float
+    grad_norm: float
+    throughput: float
+    elapsed: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the record as plain values."""
+        return {**dataclasses.asdict(self), "metrics": dict(self.metrics)}
+
+
+@dataclass
+class History:
+    """The records of a run, oldest first."""
+
+    records: list[Record] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def scores(self, metric: str) -> list[tuple[int, float]]:
+        """Returns (step, score) of every validation that gave ``metric``."""
+        return [(r.step, r.metrics[metric]) for r in self.records if metric in r.metrics]
+
+    def save(self, path: str | Path) -> None:
+        """Writes one JSON object a line, atomically."""
+        lines = "".join(json.dumps(record.to_dict()) + "\n" for record in self.records)
+        write_atomically(path, lines.encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> History:
+        """Reads what ``save`` or a run wrote; a last line without its end is left out.
+
+        A run that is killed may leave half a line at the end, and nowhere else.
+
+        Raises:
+            DataError: for any other line that is no record; names it.
+        """
+        path = Path(path)
+        records = []
+        *whole, _unfinished = path.read_bytes().split(b"\n")
+        for number, line in enumerate(whole, start=1):
+            try:
+                records.append(Record(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise DataError(
+                    f"expected one line of training history as JSON, got {line[:60]!r}; "
+                    "delete the line, or the file if it is not needed",
+                    source=path,
+                    line=number,
+                ) from error
+        return cls(records)
+
+
+class HistoryFile:
+    """``history.jsonl`` of a running run: appended line by line, cut back on resume.
+
+    Args:
+        folder: where it lives; None keeps nothing on disk.
+    """
+
+    def __init__(self, folder: str | Path | None) -> None:
+        self.path = None if folder is None else Path(folder) / HISTORY_FILE
+
+    def begin(self, num_lines: int) -> History:
+        """Cuts the file back to its first lines and returns what it then holds."""
+        if self.path is None:
+            return History()
+        kept = History()
+        if num_lines > 0 and self.path.exists():
+            kept = History(History.load(self.path).records[:num_lines])
+        kept.save(self.path)
+        return kept
+
+    def append(self, record: Record) -> None:
+        """Adds one line."""
+        if self.path is not None:
+            with self.path.open("ab") as file:
+                file.write((json.dumps(record.to_dict()) + "\n").encode())
+
+    def sync(self) -> None:
+        """Waits until the lines are on the disk, so that a checkpoint is never ahead of them."""
+        if self.path is not None:
+            with self.path.open("ab") as file:
+                os.fsync(file.fileno())

@@ -1,0 +1,97 @@
+"""A small task with everything that a resume could get wrong: dropout, averages, early stopping.
+
+As a script it trains and writes the final weights: ``python small_task.py OUT.safetensors {json}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from carousel.data.batching import Shard, num_batches, shuffled_batches
+from carousel.training import RunOptions, Task, train
+
+
+class SmallModel(nn.Module):
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 8, num_layers=2, dropout=dropout, batch_first=True)
+        self.head = nn.Linear(8, 1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.dropout(self.lstm(x)[0][:, -1]))[:, 0]
+
+
+class SmallTask(Task[tuple[Tensor, Tensor, Tensor]]):
+    """Regression of a sum over time; batches are (example numbers, x (B, 5, 3), y (B,))."""
+
+    def __init__(
+        self,
+        run: RunOptions,
+        num_examples: int = 37,
+        dropout: float = 0.2,
+        pause: float = 0.0,
+        poison: int | None = None,
+        metric: str = "mse",
+    ) -> None:
+        self.run = run
+        self.pause = pause
+        self.metric = metric
+        generator = torch.Generator().manual_seed(1)
+        self.x = torch.randn(num_examples, 5, 3, generator=generator)
+        self.y = self.x.sum((1, 2))
+        if poison is not None:
+            self.y[poison] = float("nan")
+        with torch.random.fork_rng():
+            torch.manual_seed(2)
+            self.module = SmallModel(dropout)
+
+    def batches(
+        self, epoch: int, start: int, shard: Shard
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor] | None]:
+        size = self.run.batch_size or 8
+        for numbers in shuffled_batches(len(self.x), size, self.run.seed, epoch, start, shard):
+            time.sleep(self.pause)
+            yield (numbers, self.x[numbers], self.y[numbers]) if len(numbers) else None
+
+    def batches_per_epoch(self) -> int:
+        return num_batches(len(self.x), self.run.batch_size or 8)
+
+    def loss(self, module: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, float]:
+        _, x, y = batch
+        return ((module(x) - y) ** 2).sum(), len(y)
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        torch.rand(7)  # a validation that uses random numbers must not disturb training
+        return {"mse": float(((module(self.x[:11]) - self.y[:11]) ** 2).mean())}
+
+    def describe(self, batch: tuple[Tensor, Tensor, Tensor]) -> str:
+        return f"examples {batch[0].tolist()}"
+
+    def fingerprint(self) -> dict[str, object]:
+        return {"task": "small", "num_examples": len(self.x)}
+
+
+def main(out: str, settings: str) -> None:
+    values = json.loads(settings)
+    torch.set_num_threads(1)
+    run = RunOptions(**values.get("run", {}))
+    task = SmallTask(run, **values.get("task", {}))
+    result = train(task, run)
+    if os.environ.get("RANK", "0") == "0":
+        weights = dict(task.module.state_dict())
+        safetensors.torch.save_file(
+            weights, out, {"steps": str(result.steps), "stop_reason": result.stop_reason}
+        )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
