@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import fnmatch
 import graphlib
 import json
 import subprocess
@@ -12,32 +11,17 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import _tree
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "carousel"
 
-# A folder or module imports only from those before it.
-ORDER = [
-    "errors",
-    "options",
-    "equations",
-    "engines",
-    "nn",
-    "data",
-    "decoding",
-    "inspection",
-    "training",
-    "tasks",
-    "serving",
-    "cli",
-    "__main__",
-]
 JUNK_DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc"}
 LONGEST_MODULE = 400  # lines
-HEAVY = [
+HEAVY = [  # imported where they are used, not before
+    "beartype",
     "cyclopts",
-    "jaxtyping",
     "matplotlib",
     "narwhals",
     "pandas",
@@ -83,17 +67,17 @@ def edges() -> dict[str, set[str]]:
 
 
 def test_every_folder_has_its_place_in_the_order() -> None:
-    assert {name.split(".")[1] for name in modules() if name != "carousel"} <= set(ORDER)
+    assert {name.split(".")[1] for name in modules() if name != "carousel"} <= set(_tree.ORDER)
 
 
 def test_imports_go_one_way() -> None:
     wrong = []
     for name, targets in edges().items():
-        place = ORDER.index(name.split(".")[1])
+        place = _tree.ORDER.index(name.split(".")[1])
         for target in targets:
             # The package itself may be asked for its version only; its names would be a detour.
             own = target.split(".")[1] if "." in target else None
-            if own is None or ORDER.index(own) > place:
+            if own is None or _tree.ORDER.index(own) > place:
                 wrong.append(f"{name} imports {target}")
     assert not wrong, "\n".join(wrong)
 
@@ -210,46 +194,17 @@ def test_importing_loads_nothing_heavy(statement: str, may_load_torch: bool) -> 
             [sys.executable, "-c", code], check=True, capture_output=True, text=True
         ).stdout
     )
-    assert not set(HEAVY) & set(loaded)
+    assert [name for name in HEAVY if name in loaded] == []
     assert may_load_torch or "torch" not in loaded
 
 
-def tree_of_readme() -> set[str]:
-    """Every path in the README's tree; a line is two spaces a level, a name, and what it is."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    block = text.split("<!-- tree -->")[1].split("```")[1]
-    paths, folders = set(), []
-    for line in block.splitlines()[1:]:
-        if not line.strip():
-            continue
-        depth = (len(line) - len(line.lstrip())) // 2
-        name = line.split()[0]
-        assert len(line.split()) > 1, f"the README's tree does not say what {name} is"
-        folders[depth:] = [name.rstrip("/")]
-        paths.add("/".join(folders) + ("/" if name.endswith("/") else ""))
-    return paths
-
-
-def tree_of_disk() -> set[str]:
-    """What the README must list: the root, and below src/carousel every folder and module."""
-    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text("utf-8").split()]
-
-    def is_kept(path: Path) -> bool:
-        return not any(fnmatch.fnmatch(part, rule) for part in path.parts for rule in ignored)
-
-    found = {
-        path.name + ("/" if path.is_dir() else "")
-        for path in ROOT.iterdir()
-        if is_kept(path.relative_to(ROOT)) and path.name not in {".git", ".gitignore", "src"}
-    }
-    found.add("src/carousel/")
-    for path in PACKAGE.rglob("*"):
-        if is_kept(path.relative_to(ROOT)) and (path.is_dir() or path.suffix == ".py"):
-            found.add(path.relative_to(ROOT).as_posix() + ("/" if path.is_dir() else ""))
-    return found
-
-
 def test_the_tree_in_the_readme_is_the_disk() -> None:
-    on_disk, listed = tree_of_disk(), tree_of_readme()
-    assert not on_disk - listed, "on disk, not in the README's tree"
-    assert not listed - on_disk, "in the README's tree, not on disk"
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert readme == _tree.replaced(readme), "run: python docs/_tree.py"
+
+
+def test_the_tree_lists_every_module() -> None:
+    shown = [line.split()[0] for line in _tree.tree().splitlines()]
+    on_disk = [path.name for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
+    assert sorted(name for name in shown if name.endswith(".py")) == sorted(on_disk)
+    assert {"Makefile", "pyproject.toml", "src/carousel/", "nn/", "tests/"} <= set(shown)
