@@ -1,5 +1,6 @@
 """The training loop: budgets, schedules, exact resume, several processes, one Task protocol."""
 
+from carousel.training.history import HISTORY_FILE as HISTORY_FILE
 from carousel.training.history import History as History
 from carousel.training.history import Record as Record
 from carousel.training.loop import TrainingResult as TrainingResult

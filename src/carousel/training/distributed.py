@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -56,27 +55,45 @@ class ProcessGroup:
                     parameter.grad = torch.zeros_like(parameter)
                 dist.all_reduce(parameter.grad)
 
-    def from_first(self, value: Any) -> Any:
-        """Returns on each process what the first one passed in."""
+    def from_first(self, data: bytes) -> bytes:
+        """Returns on each process the bytes that the first one passed in."""
         if self.is_alone:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0, device=self.device)
-        return box[0]
+            return data
+        length = torch.tensor([len(data)], device=self.device)
+        dist.broadcast(length, src=0)
+        box = self._bytes(int(length))
+        if self.is_first:
+            box.copy_(_as_tensor(data))
+        dist.broadcast(box, src=0)
+        return box.cpu().numpy().tobytes()
 
-    def from_all(self, value: Any) -> list[Any]:
-        """Returns the values of all processes, by rank."""
+    def from_all(self, data: bytes) -> list[bytes]:
+        """Returns the bytes of all processes, by rank."""
         if self.is_alone:
-            return [value]
-        gathered: list[Any] = [None] * self.shard.world
-        dist.all_gather_object(gathered, value)
-        return gathered
+            return [data]
+        lengths = [torch.zeros(1, dtype=torch.int64, device=self.device) for _ in self._ranks()]
+        dist.all_gather(lengths, torch.tensor([len(data)], device=self.device))
+        longest = max(int(length) for length in lengths)
+        boxes = [self._bytes(longest) for _ in self._ranks()]
+        own = self._bytes(longest)
+        own[: len(data)] = _as_tensor(data)
+        dist.all_gather(boxes, own)
+        return [
+            box[: int(length)].cpu().numpy().tobytes()
+            for box, length in zip(boxes, lengths, strict=True)
+        ]
 
     def copy_from_first(self, tensors: list[Tensor]) -> None:
         """Overwrites the tensors with those of the first process."""
         if not self.is_alone:
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
+
+    def _ranks(self) -> range:
+        return range(self.shard.world)
+
+    def _bytes(self, length: int) -> Tensor:
+        return torch.zeros(length, dtype=torch.uint8, device=self.device)
 
     def wait(self) -> None:
         """Returns when every process has come here."""
@@ -109,3 +126,8 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
                 dist.destroy_process_group()
     else:
         yield ProcessGroup(Shard(), where)
+
+
+def _as_tensor(data: bytes) -> Tensor:
+    # Through a bytearray, because PyTorch warns of memory that it may not write to.
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.zeros(0).byte()

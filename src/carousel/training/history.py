@@ -63,8 +63,11 @@ class History:
 
     def save(self, path: str | Path) -> None:
         """Writes one JSON object a line, atomically."""
-        lines = "".join(json.dumps(record.to_dict()) + "\n" for record in self.records)
-        write_atomically(path, lines.encode())
+        write_atomically(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Returns what ``save`` writes: one JSON object a line."""
+        return "".join(json.dumps(record.to_dict()) + "\n" for record in self.records).encode()
 
     @classmethod
     def load(cls, path: str | Path) -> History:
@@ -75,9 +78,13 @@ class History:
         Raises:
             DataError: for any other line that is no record; names it.
         """
-        path = Path(path)
+        return cls.from_bytes(Path(path).read_bytes(), source=path)
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, source: str | Path = HISTORY_FILE) -> History:
+        """Reads what ``to_bytes`` returned; see ``load``."""
         records = []
-        *whole, _unfinished = path.read_bytes().split(b"\n")
+        *whole, _unfinished = content.split(b"\n")
         for number, line in enumerate(whole, start=1):
             try:
                 records.append(Record(**json.loads(line)))
@@ -85,7 +92,7 @@ class History:
                 raise DataError(
                     f"expected one line of training history as JSON, got {line[:60]!r}; "
                     "delete the line, or the file if it is not needed",
-                    source=path,
+                    source=source,
                     line=number,
                 ) from error
         return cls(records)

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -101,7 +102,7 @@ class RunKeeper:
         """
         if self.path is None:
             return
-        carried = self.group.from_all(_on_cpu(self.task.state_dict()))
+        carried = self.group.from_all(_packed(self.task.state_dict()))
         for name, weight in self.learner.names_and_weights():
             if not bool(torch.isfinite(weight).all()):
                 raise NonFiniteError(
@@ -111,7 +112,8 @@ class RunKeeper:
         if self.group.is_first:
             tensors = self.learner.tensors()
             for rank, state in enumerate(carried):
-                tensors |= {f"task/{rank}/{name}": tensor for name, tensor in state.items()}
+                unpacked = safetensors.torch.load(state)
+                tensors |= {f"task/{rank}/{name}": tensor for name, tensor in unpacked.items()}
             self.history_file.sync()
             save_checkpoint(self.path, tensors, self._document(counters))
         self.saved_step, self.saved_elapsed = counters.step, counters.elapsed
@@ -218,5 +220,7 @@ class RunKeeper:
             ) from error
 
 
-def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu() for name, tensor in state.items()}
+def _packed(state: dict[str, Tensor]) -> bytes:
+    return safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    )

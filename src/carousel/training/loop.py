@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import json
 import math
 import signal
 import time
@@ -224,7 +225,11 @@ class _Run:
 
     def is_validation_due(self) -> bool:
         every = self.options.validate_every
-        return bool(self.task.metric) and every is not None and self.counters.step % every == 0
+        if every is None:
+            return bool(self.task.metric) and (
+                self.counters.position == self.task.batches_per_epoch()
+            )
+        return bool(self.task.metric) and self.counters.step % every == 0
 
     def end_epoch(self) -> None:
         counters = self.counters
@@ -233,7 +238,8 @@ class _Run:
                 "expected at least one batch of training data, found none; "
                 "give more data or ask for smaller examples"
             )
-        if self.task.metric and self.options.validate_every is None:
+        unvalidated = counters.validated_step != counters.step
+        if self.task.metric and self.options.validate_every is None and unvalidated:
             self.report(validate=True)
         counters.epoch += 1
         counters.position = 0
@@ -255,14 +261,14 @@ class _Run:
     def validate(self) -> dict[str, float]:
         """Scores the weights that would be kept, remembers them if they are the best."""
         module = self.learner.candidate
-        metrics: dict[str, float] = {}
+        metrics: Mapping[str, float] = {}
         if self.group.is_first:
             seed_everything(self.options.seed, "validation", self.counters.step)
             module.eval()
             with torch.no_grad():
                 metrics = self.task.validate(module)
             module.train()
-        self.metrics = self.group.from_first(metrics)
+        self.metrics = json.loads(self.group.from_first(json.dumps(metrics).encode()))
         assert self.task.metric in self.metrics, f"validate() gives no {self.task.metric!r}"
         if self.counters.count_score(self.metrics[self.task.metric]):
             self.learner.keep_best()
@@ -289,8 +295,8 @@ class _Run:
 
     def non_finite(self, what: str, value: float, share: Any, to_blame: bool) -> NonFiniteError:
         """Returns the error that names step and batch; all processes must come here."""
-        described = self.task.describe(share) if to_blame else None
-        names = [name for name in self.group.from_all(described) if name is not None]
+        described = self.task.describe(share).encode() if to_blame else b""
+        names = [name.decode() for name in self.group.from_all(described) if name]
         return NonFiniteError(
             f"step {self.counters.step + 1}: expected a finite {what}, got {value}, on "
             f"{' and '.join(names)}; the weights were not changed; {self.keeper.whereabouts()}; "
@@ -319,7 +325,8 @@ def _forward(task: Task[Any], group: ProcessGroup) -> Any:
     # The option has a new name since PyTorch 2.13, and the old one warns.
     known = inspect.signature(DistributedDataParallel).parameters
     exchange = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-    return DistributedDataParallel(loss, device_ids=devices, **{exchange: False})
+    settings: dict[str, Any] = {exchange: False, "device_ids": devices}
+    return DistributedDataParallel(loss, **settings)
 
 
 def _refuse_idle_options(task: Task[Any], options: RunOptions) -> None:
