@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.live import Live
@@ -38,6 +38,7 @@ class Moment:
         return self.record.elapsed * (1.0 - self.used) / self.used
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Where the loop reports; give your own to ``train`` to draw something else."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -12,6 +12,7 @@ from carousel.data.batching import Shard
 Batch = TypeVar("Batch")
 
 
+@runtime_checkable
 class Task(Protocol[Batch]):
     """A module, its data and its loss. Derive from it: what has a body here is optional.
 
