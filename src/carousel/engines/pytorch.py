@@ -22,6 +22,7 @@ class PyTorchEngine:
     """The kernel of ``torch.nn.LSTM``: the whole stack in one call; no resets and no trace."""
 
     name = "pytorch"
+    summary = "PyTorch's own kernel, cuDNN on CUDA and oneDNN or ATen on the CPU: the plain cell"
 
     def unavailable(self) -> str | None:
         """Returns None: the kernel is part of every PyTorch."""
@@ -35,9 +36,14 @@ class PyTorchEngine:
             return "PyTorch's kernel keeps its gates to itself, so it cannot trace"
         if options.reset is not None:
             return "PyTorch's kernel cannot reset the state inside a sequence"
+        if options.lengths is not None and (inputs.is_meta or options.lengths.is_meta):
+            return "PyTorch's kernel must pack by length, and on the meta device there is nothing"
         if _transformed():
             return "PyTorch's kernel has no rule for torch.func transforms"
-        if inputs.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        on_cpu = inputs.device.type == "cpu"
+        if on_cpu and torch.compiler.is_compiling() and torch.is_grad_enabled():
+            return "PyTorch's oneDNN kernel has no backward under torch.compile"
+        if on_cpu and torch.is_autocast_enabled("cpu"):
             return _autocast_on_cpu(weights)
         return None
 
@@ -116,7 +122,7 @@ def _kernel_arguments(
 
 def _transformed() -> bool:
     """Returns whether a ``torch.func`` transform is active; PyTorch has no public way to ask."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    return torch._C._functorch.maybe_current_level() is not None
 
 
 def _autocast_on_cpu(weights: tuple[LayerWeights, ...]) -> str | None:

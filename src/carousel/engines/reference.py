@@ -27,6 +27,7 @@ class ReferenceEngine:
     """Plain PyTorch operations: every variant, every device, double backward, ``torch.func``."""
 
     name = "reference"
+    summary = "plain PyTorch operations: any device, variant and transform"
 
     def unavailable(self) -> str | None:
         """Returns None: the reference runs wherever PyTorch does."""

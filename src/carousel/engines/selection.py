@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import NamedTuple
 
 from torch import Tensor
@@ -21,7 +20,9 @@ from carousel.errors import OptionError, unknown_name
 AUTO = "auto"
 
 _registry: list[Engine] = [PyTorchEngine(), ReferenceEngine()]
-_forced: ContextVar[str | None] = ContextVar("carousel_engine", default=None)
+# One for the process and no ContextVar: torch.compile guards a global, so that compiled code
+# follows ``use``, while it cannot read a ContextVar and takes a thread's local for constant.
+_forced: str | None = None
 
 
 class Choice(NamedTuple):
@@ -49,14 +50,13 @@ def available() -> list[Availability]:
     found = []
     for engine in _registry:
         missing = engine.unavailable()
-        summary = (type(engine).__doc__ or "").strip().splitlines()[0]
-        found.append(Availability(engine.name, missing is None, missing or summary))
+        found.append(Availability(engine.name, missing is None, missing or engine.summary))
     return found
 
 
 @contextmanager
 def use(name: str) -> Iterator[None]:
-    """Runs every layer inside the block with one engine, whatever the layer itself prefers.
+    """Runs every layer of the process inside the block with one engine, whatever they prefer.
 
     Args:
         name: of an engine, or "auto" to let each call take the first that can.
@@ -65,11 +65,12 @@ def use(name: str) -> Iterator[None]:
         OptionError: for a name that no engine has.
     """
     check_name(name)
-    token = _forced.set(name)
+    global _forced
+    before, _forced = _forced, name
     try:
         yield
     finally:
-        _forced.reset(token)
+        _forced = before
 
 
 def check_name(name: str) -> str:
@@ -113,15 +114,14 @@ def run(
 def _select(
     preferred: str, inputs: Tensor, weights: tuple[LayerWeights, ...], options: EngineOptions
 ) -> tuple[Engine, str]:
-    forced = _forced.get()
-    name = forced or preferred
+    name = _forced or preferred
     refusals: list[str] = []
     for engine in _registry:
         if name not in (AUTO, engine.name):
             continue
         refusal = engine.unavailable() or engine.supports(inputs, weights, options)
         if refusal is None:
-            return engine, _reason(name, forced is not None, refusals)
+            return engine, _reason(name, refusals)
         refusals.append(refusal)
     if not refusals:
         raise OptionError(unknown_name("engine", name, [AUTO, *(e.name for e in _registry)]))
@@ -131,7 +131,7 @@ def _select(
     )
 
 
-def _reason(name: str, forced: bool, refusals: list[str]) -> str:
+def _reason(name: str, refusals: list[str]) -> str:
     if name != AUTO:
-        return f"chosen by engines.use({name!r})" if forced else "chosen by name"
+        return "chosen by name" if _forced is None else f"chosen by engines.use({name!r})"
     return "; ".join(refusals) if refusals else "the first engine that can"
