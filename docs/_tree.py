@@ -33,7 +33,7 @@ OTHERS = {
     "src/carousel/data/sample_files/": "the samples themselves, which ship in the wheel",
     "tests/": "mirrors src/carousel file by file",
 }
-NOT_SHOWN = {".git", ".gitignore", "__init__.py", "py.typed"}
+NOT_SHOWN = {".git", ".gitignore", "PKG-INFO", "__init__.py", "py.typed"}
 
 # Dependencies run one way: below src/carousel, each imports only from those before it.
 ORDER = [

@@ -44,5 +44,6 @@ def same_start() -> Iterator[None]:
     numpy.random.seed(20130101)
     random.seed(20130101)
     yield
-    torch.use_deterministic_algorithms(False)
+    if torch.are_deterministic_algorithms_enabled():  # asking is free, setting loads a compiler
+        torch.use_deterministic_algorithms(False)
     torch.set_default_dtype(torch.float32)
