@@ -9,9 +9,10 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 import _harness
 import _results
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = [
