@@ -20,11 +20,11 @@ class Kettle:
     """What a test needs of options."""
 
     litres: float = option(help="how much it holds", unit="litres", low=0.1, high=5)
-    spouts: int = option(1, help="how many spouts", low=1)
-    colour: str = option("red", help="its colour", choices=("red", "blue"))
-    whistles: bool = option(True, help="whether it whistles")
-    lid: float | None = option(None, help="width of the lid", low=0)
-    marks: tuple[float, ...] = option((0.1, 0.9), help="levels", low=0, high=1)
+    spouts: int = option(default=1, help="how many spouts", low=1)
+    colour: str = option(default="red", help="its colour", choices=("red", "blue"))
+    whistles: bool = option(default=True, help="whether it whistles")
+    lid: float | None = option(default=None, help="width of the lid", low=0)
+    marks: tuple[float, ...] = option(default=(0.1, 0.9), help="levels", low=0, high=1)
 
 
 def test_the_defaults_hold() -> None:
@@ -104,8 +104,8 @@ def test_plain_values_are_refused_as_the_constructor_refuses() -> None:
 def test_its_own_checks_still_run() -> None:
     @options
     class Pair:
-        low: int = option(0, help="lower end")
-        high: int = option(1, help="upper end")
+        low: int = option(default=0, help="lower end")
+        high: int = option(default=1, help="upper end")
 
         def __post_init__(self) -> None:
             if self.low > self.high:
