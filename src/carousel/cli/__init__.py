@@ -1,0 +1,3 @@
+"""The command line: parsing and printing only."""
+
+from carousel.cli.program import main as main

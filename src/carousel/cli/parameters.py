@@ -1,0 +1,105 @@
+"""Command-line parameters made from options classes, so that no option is written down twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+from cyclopts import Group, Parameter
+
+from carousel.errors import OptionError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def with_options(
+    classes: Mapping[str, type], *, without: tuple[str, ...] = ()
+) -> Callable[[Command], Command]:
+    """Gives a command every field of some options classes as a keyword parameter.
+
+    The command takes them as ``**values``: only what the user gave is in there, so that the
+    classes' own defaults, and those of a sample, stay in force.
+
+    Args:
+        classes: options classes by the heading under which ``--help`` lists their fields.
+        without: fields that the command sets itself.
+    """
+
+    def extend(command: Command) -> Command:
+        signature = inspect.signature(command)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        hints = typing.get_type_hints(command, include_extras=True)
+        own = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in own]
+        added = [
+            _parameter(field, typing.get_type_hints(cls)[field.name], Group(heading))
+            for heading, cls in classes.items()
+            for field in dataclasses.fields(cls)
+            if field.name not in without
+        ]
+        command.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+        return command
+
+    return extend
+
+
+def split_values(values: Mapping[str, Any], *classes: type) -> list[dict[str, Any]]:
+    """Deals the given values out to the classes that have a field of that name."""
+    return [
+        {
+            name: value
+            for name, value in values.items()
+            if name in {field.name for field in dataclasses.fields(cls)}
+        }
+        for cls in classes
+    ]
+
+
+def check_overlap(*classes: type) -> None:
+    """Refuses, when the program is built, two classes with a field of the same name."""
+    names = [field.name for cls in classes for field in dataclasses.fields(cls)]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise OptionError(f"options {', '.join(sorted(twice))} stand in two classes")
+
+
+def _parameter(field: dataclasses.Field[Any], kind: Any, group: Group) -> inspect.Parameter:
+    required = field.default is dataclasses.MISSING
+    listed = typing.get_origin(_plain(kind)) is tuple
+    parameter = Parameter(
+        help=_help(field),
+        group=group,
+        required=required,
+        consume_multiple=True if listed else None,
+        negative="" if not listed else None,
+        show_default=False,
+    )
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if required else field.default,
+        annotation=Annotated[kind, parameter],
+    )
+
+
+def _help(field: dataclasses.Field[Any]) -> str:
+    """Returns the field's phrase with unit, choices and default."""
+    facts = []
+    if field.metadata["unit"]:
+        facts.append(f"in {field.metadata['unit']}")
+    if field.metadata["choices"]:
+        facts.append("one of " + ", ".join(field.metadata["choices"]))
+    if field.default not in (dataclasses.MISSING, None, False):
+        shown = field.default
+        words = " ".join(f"{x:g}" for x in shown) if isinstance(shown, tuple) else f"{shown}"
+        facts.append(f"default {words}")
+    phrase: str = field.metadata["help"]
+    return f"{phrase} ({'; '.join(facts)})" if facts else phrase
+
+
+def _plain(kind: Any) -> Any:
+    inner = [k for k in typing.get_args(kind) if k is not type(None)]
+    union = len(typing.get_args(kind)) > len(inner)
+    return inner[0] if union else kind

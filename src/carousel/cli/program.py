@@ -1,0 +1,83 @@
+"""The program ``carousel``: its verbs, and what happens when one fails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from carousel.errors import CarouselError, TrainingInterruptedError
+
+BAD_INPUT = 2
+# A process that a signal ends exits with 128 and the signal's number, by the shells' custom.
+SIGNALLED = 128
+INTERRUPTED = SIGNALLED + 2
+
+
+def build() -> App:
+    """Returns the program with all its verbs."""
+    from carousel.cli.fit import fit
+    from carousel.cli.info import info
+    from carousel.cli.use import evaluate, predict
+
+    app = App(
+        name="carousel",
+        help="The LSTM, end to end: fit, evaluate and use sequence models.",
+        help_format="plaintext",
+        version=_version,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    app.command(fit)
+    app.command(evaluate)
+    app.command(predict)
+    app.command(info)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program.
+
+    Args:
+        arguments: the words after its name; by default those of the process.
+
+    Returns:
+        The exit code: 0; 2 for bad input; 128 plus the number of the signal that stopped it.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        build()(words, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _fail(f"{error}\nsee: {' '.join(['carousel', *_verb(words), '--help'])}")
+    except TrainingInterruptedError as interruption:
+        print(f"carousel: {interruption}", file=sys.stderr)
+        return SIGNALLED + interruption.signal_number
+    except CarouselError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("carousel: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output (head, say) has seen enough; a second complaint helps nobody.
+        sys.stderr.close()
+        return 0
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"carousel: error: {message}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _verb(words: Sequence[str]) -> Sequence[str]:
+    """Returns the words that name the command, for the hint where its help is."""
+    if words[:1] == ["fit"]:
+        return words[:2] if words[1:2] == ["forecasting"] else words[:1]
+    return [word for word in words[:1] if word in ("evaluate", "predict", "info")]
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    return metadata.version("carousel-lstm")

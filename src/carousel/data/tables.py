@@ -1,0 +1,368 @@
+"""Tables from anywhere: CSV, Parquet, pandas, polars or pyarrow in; checked NumPy columns out.
+
+A CSV file is read as text and converted here, so that a bad cell is named by its line and column.
+Knows nothing of what the columns mean.
+
+Letters: N rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from carousel.data.extras import import_extra
+from carousel.errors import DataError, OptionError, unknown_name
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "-", "?")
+TIME_FORMATS = (
+    "%Y-%m-%dT%H:%M:%S%.f%#z",
+    "%Y-%m-%d %H:%M:%S%.f%#z",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d",
+    "%Y/%m/%d %H:%M:%S",
+    "%Y/%m/%d %H:%M",
+    "%Y/%m/%d",
+    "%Y%m%d",
+    "%Y-%m",
+)
+DATA_CELL = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?|\d{4}-\d{2}(-\d{2}([T ].*)?)?")
+CSV_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class TimeStyle:
+    """How the time stamps of a table were written, so that new ones are written alike.
+
+    Attributes:
+        kind: "time" for dates and times, "integer" for plain step numbers.
+        text_format: the strptime format where the stamps were text, else None.
+        dtype: the narwhals dtype's name where they were not text ("Datetime", "Date", "Int64").
+        time_unit: resolution of a Datetime column: "ns", "us" or "ms".
+        time_zone: name of the zone of a Datetime column, or None.
+    """
+
+    kind: str
+    text_format: str | None = None
+    dtype: str | None = None
+    time_unit: str = "us"
+    time_zone: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame of any library with the place of every row, for errors that name lines.
+
+    Attributes:
+        frame: the rows, as a narwhals frame.
+        source: path of the file, or None for a frame handed over in memory.
+        is_text: True where every cell is still text (CSV).
+    """
+
+    frame: nw.DataFrame[Any]
+    source: str | None
+    is_text: bool
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns, in order."""
+        return list(self.frame.columns)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.frame)
+
+    def error(
+        self, problem: str, *, row: int | None = None, column: str | None = None
+    ) -> DataError:
+        """Returns the error that names where in this table the problem is.
+
+        Args:
+            problem: what is wrong and what to do.
+            row: index of the row, counted from 0; a file's line is two more (header, from 1).
+            column: name of the column.
+        """
+        if self.source is None:
+            place = "" if row is None else f"row {row}: "
+            return DataError(place + problem, column=column)
+        if row is not None and not self.is_text:
+            return DataError(f"row {row}: {problem}", source=self.source, column=column)
+        line = None if row is None else row + 2
+        return DataError(problem, source=self.source, line=line, column=column)
+
+    def require(self, name: str, option: str) -> None:
+        """Refuses a table that lacks the column ``name``, chosen by the option ``option``."""
+        if name not in self.frame.columns:
+            problem = unknown_name("column", name, self.names)
+            raise self.error(f"{problem}; choose another with {option}")
+
+    def labels(self, name: str) -> np.ndarray:
+        """Returns column ``name`` as objects of shape (N,), refusing missing ones."""
+        values = np.array(self.frame[name].to_list(), dtype=object)
+        empty = np.array(
+            [value is None or value != value or str(value).strip() == "" for value in values],
+            dtype=bool,
+        )
+        if empty.any():
+            raise self.error("the name of the series is missing", row=_first(empty), column=name)
+        return values
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Returns column ``name`` as float64 of shape (N,); missing cells become NaN.
+
+        Raises:
+            DataError: for a cell that is no number, or infinite; names its line.
+        """
+        pl = import_extra("polars", "forecasting")
+        column = self.frame[name]
+        if self.is_text:
+            text = column.to_native().cast(pl.String).str.strip_chars()
+            missing = (text.is_null() | text.str.to_lowercase().is_in(MISSING_WORDS)).to_numpy()
+            parsed = text.cast(pl.Float64, strict=False)
+            bad = parsed.is_null().to_numpy() & ~missing
+            if bad.any():
+                row = _first(bad)
+                raise self.error(
+                    f"expected a number, got {text[row]!r}; "
+                    f"write a missing value as an empty cell or NA, and decimals with a point",
+                    row=row,
+                    column=name,
+                )
+            values = parsed.fill_null(float("nan")).to_numpy().astype(np.float64)
+            values[missing] = np.nan
+        else:
+            values = self._typed_numbers(name)
+        infinite = np.isinf(values)
+        if infinite.any():
+            raise self.error(
+                "the value is infinite; replace it, or leave the cell empty",
+                row=_first(infinite),
+                column=name,
+            )
+        return values
+
+    def _typed_numbers(self, name: str) -> np.ndarray:
+        column = self.frame[name]
+        values = np.full(len(column), np.nan)
+        for row, value in enumerate(column.to_list()) if not column.dtype.is_numeric() else ():
+            if value is None or (isinstance(value, str) and value.lower() in MISSING_WORDS):
+                continue
+            try:
+                values[row] = float(value)
+            except (TypeError, ValueError):
+                raise self.error(
+                    f"expected a number, got {value!r}", row=row, column=name
+                ) from None
+        if column.dtype.is_numeric():
+            nw = import_extra("narwhals", "forecasting")
+            return column.cast(nw.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
+        return values
+
+    def is_numeric(self, name: str) -> bool:
+        """Says whether column ``name`` holds numbers (for text: most of its cells that are set)."""
+        if not self.is_text:
+            return bool(self.frame[name].dtype.is_numeric())
+        pl = import_extra("polars", "forecasting")
+        text = self.frame[name].to_native().str.strip_chars()
+        text = text.filter(~text.is_null() & ~text.str.to_lowercase().is_in(MISSING_WORDS))
+        parsed = text.cast(pl.Float64, strict=False)
+        return len(text) > 0 and parsed.null_count() < len(text) / 2
+
+    def stamps(self, name: str, text_format: str | None) -> tuple[np.ndarray, TimeStyle]:
+        """Returns column ``name`` as int64 of shape (N,), and how it was written.
+
+        Times become nanoseconds since 1970-01-01 (UTC where the stamps carry a zone, else wall
+        clock); plain step numbers stay what they are.
+
+        Args:
+            name: the column.
+            text_format: strptime format of text stamps; None tries the ISO 8601 ones.
+
+        Raises:
+            DataError: for a stamp that is missing or does not parse; names its line.
+        """
+        nw = import_extra("narwhals", "forecasting")
+        column = self.frame[name]
+        missing = column.is_null().to_numpy()
+        if missing.any():
+            raise self.error("the time stamp is missing", row=_first(missing), column=name)
+        if column.dtype.is_integer():
+            return column.to_numpy().astype(np.int64), TimeStyle("integer", dtype="Int64")
+        if column.dtype == nw.Date:
+            days = column.cast(nw.Datetime("us"))
+            return _nanoseconds(days), TimeStyle("time", dtype="Date")
+        if isinstance(column.dtype, nw.Datetime):
+            zone, unit = column.dtype.time_zone, column.dtype.time_unit
+            plain = column if zone is None else column.dt.convert_time_zone("UTC")
+            style = TimeStyle("time", dtype="Datetime", time_unit=unit, time_zone=zone)
+            return _nanoseconds(plain), style
+        return self._text_stamps(name, text_format)
+
+    def _text_stamps(self, name: str, text_format: str | None) -> tuple[np.ndarray, TimeStyle]:
+        pl = import_extra("polars", "forecasting")
+        words = [str(value).strip() for value in self.frame[name].to_list()]
+        text = pl.Series(name, words, dtype=pl.String)
+        if text_format is None and bool(text.head(100).str.contains(r"^[+-]?\d{1,7}$").all()):
+            steps = text.cast(pl.Int64, strict=False)
+            self._refuse_unparsed(steps, text, name, "a step number")
+            return steps.to_numpy().astype(np.int64), TimeStyle("integer", text_format="%d")
+        format_ = text_format or _guessed_format(text)
+        if format_ is None:
+            raise self.error(
+                f"the time stamp {text[0]!r} is in no known form; write 2013-01-31 18:00, "
+                f"or give the option time_format, for example %d.%m.%Y",
+                row=0,
+                column=name,
+            )
+        # A bare month needs a day before any parser takes it for a date.
+        padded, full = (text + "-01", "%Y-%m-%d") if format_ == "%Y-%m" else (text, format_)
+        parsed = padded.str.to_datetime(full, strict=False, time_unit="ns", time_zone=_zone(full))
+        self._refuse_unparsed(parsed, text, name, f"a time stamp of the form {format_}")
+        return parsed.to_physical().to_numpy().astype(np.int64), TimeStyle("time", format_)
+
+    def _refuse_unparsed(self, parsed: Any, text: Any, name: str, expected: str) -> None:
+        bad = parsed.is_null().to_numpy()
+        if bad.any():
+            row = _first(bad)
+            raise self.error(f"expected {expected}, got {text[row]!r}", row=row, column=name)
+
+
+def read_table(data: Any) -> Table:
+    """Reads a table from a path or takes a frame.
+
+    Args:
+        data: path of a CSV (``.csv``, ``.tsv``, also ``.gz``) or Parquet file, or a frame of
+            pandas, polars (lazy too) or pyarrow.
+
+    Raises:
+        DataError: for a file that is missing, empty, without a header, or no table.
+    """
+    if isinstance(data, str | Path):
+        return _read_file(Path(data))
+    nw = import_extra("narwhals", "forecasting")
+    try:
+        frame = nw.from_native(data)
+    except TypeError:
+        raise DataError(
+            f"expected a path or a frame of pandas, polars or pyarrow, got {type(data).__name__}"
+        ) from None
+    frame = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+    if len(frame) == 0:
+        raise DataError("the frame has no rows")
+    return Table(frame, None, False)
+
+
+def write_table(columns: Mapping[str, Sequence[Any] | np.ndarray], like: Table) -> Any:
+    """Returns the columns as a frame of the library that ``like`` came from (polars for a file)."""
+    nw = import_extra("narwhals", "forecasting")
+    plain = {name: list(values) for name, values in columns.items()}
+    return nw.from_dict(plain, backend=like.frame.implementation).to_native()
+
+
+def format_stamps(stamps: np.ndarray, style: TimeStyle) -> list[Any]:
+    """Returns time stamps the way the table had them: text, date, datetime or whole number.
+
+    Args:
+        stamps: (N,) int64, as ``Table.stamps`` returns them.
+        style: from the same call.
+    """
+    if style.kind == "integer":
+        return [str(step) for step in stamps] if style.text_format else stamps.tolist()
+    pl = import_extra("polars", "forecasting")
+    times = pl.Series(stamps).cast(pl.Datetime("ns"))
+    if style.text_format is not None:
+        format_ = style.text_format.replace("%#z", "Z" if _zone(style.text_format) else "")
+        return times.dt.to_string(format_).to_list()
+    if style.dtype == "Date":
+        return times.cast(pl.Date).to_list()
+    if style.time_zone is not None:
+        times = times.dt.replace_time_zone("UTC").dt.convert_time_zone(style.time_zone)
+    return times.dt.cast_time_unit("us").to_list()
+
+
+def _read_file(path: Path) -> Table:
+    pl = import_extra("polars", "forecasting")
+    nw = import_extra("narwhals", "forecasting")
+    if not path.exists():
+        raise DataError("there is no such file; check the path", source=path)
+    if path.is_dir():
+        raise DataError("expected a CSV or Parquet file, got a folder", source=path)
+    if path.stat().st_size == 0:
+        raise DataError("the file is empty", source=path)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+    try:
+        if kind in PARQUET_SUFFIXES:
+            frame = pl.read_parquet(path)
+        elif kind in CSV_SEPARATORS:
+            frame = pl.read_csv(path, separator=CSV_SEPARATORS[kind], infer_schema=False)
+        else:
+            raise DataError(
+                f"expected a name that ends in .csv, .tsv or .parquet (.csv.gz too), got "
+                f"{path.name!r}",
+                source=path,
+            )
+    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"the file cannot be read as a table: {reason}", source=path) from error
+    is_text = kind in CSV_SEPARATORS
+    if is_text:
+        _refuse_headless(frame.columns, path)
+    if len(frame) == 0:
+        raise DataError("the file has a header and no rows", source=path)
+    return Table(nw.from_native(frame, eager_only=True), str(path), is_text)
+
+
+def _refuse_headless(names: Sequence[str], path: Path) -> None:
+    """Refuses a first line that is data: a header has no cell that is a number or a time stamp."""
+    for name in names:
+        if DATA_CELL.fullmatch(name.strip()):
+            raise DataError(
+                f"the first line has to name the columns, but it holds {name!r}; "
+                f"add a header such as unique_id,ds,y",
+                source=path,
+                line=1,
+            )
+
+
+def _guessed_format(text: Any) -> str | None:
+    """Returns the first known format that fits most of the first stamps."""
+    head = text.head(100)
+    for format_ in TIME_FORMATS:
+        padded, full = (head + "-01", "%Y-%m-%d") if format_ == "%Y-%m" else (head, format_)
+        parsed = padded.str.to_datetime(full, strict=False, time_zone=_zone(full))
+        if parsed.null_count() < len(head) / 2:
+            return format_
+    return None
+
+
+def _zone(text_format: str) -> str | None:
+    return "UTC" if "z" in text_format else None
+
+
+def _nanoseconds(column: Any) -> np.ndarray:
+    return column.to_numpy().astype("datetime64[ns]").astype(np.int64)
+
+
+def _first(mask: np.ndarray) -> int:
+    return int(np.flatnonzero(mask)[0])
+
+
+def check_time_format(text_format: str) -> None:
+    """Refuses a strptime format that names no year, before any row is read."""
+    if "%" not in text_format:
+        raise OptionError(
+            f"time_format expects a strptime format like %Y-%m-%d, got {text_format!r}"
+        )

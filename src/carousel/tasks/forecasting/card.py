@@ -1,0 +1,77 @@
+"""The model card that every saved forecaster carries, written from what is known and nothing else.
+
+Reference: Mitchell et al. 2019, Model Cards for Model Reporting, arXiv:1810.03993.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from carousel.options import to_dict
+from carousel.tasks.forecasting.fitted import Fitted
+
+
+def write_card(fitted: Fitted) -> str:
+    """Returns the card as Markdown."""
+    options, plan, about = fitted.options, fitted.plan, fitted.about
+    low, high = about["rows_per_series"]
+    parameters = sum(p.numel() for p in fitted.network.parameters())
+    cycles = ", ".join(fitted.cycles) or "none"
+    score = about["validation_pinball"]
+    lines = [
+        f"# Forecast of {options.target}, {options.horizon} steps of {fitted.frequency} ahead",
+        "",
+        f"An LSTM encoder and decoder with {parameters:,} parameters, trained by "
+        f"carousel-lstm {metadata.version('carousel-lstm')} (torch {about['torch']}).",
+        "",
+        "## Data",
+        "",
+        f"- source: {about['source']}",
+        f"- {about['data']}; {low:,} to {high:,} rows a series",
+        f"- columns: series `{options.id_column}`, time `{options.time_column}`, "
+        f"target `{options.target}`, covariates {_names(options.covariates)}",
+        "",
+        "## Split",
+        "",
+        "Each series is cut by its own end: training, then validation, then holdout.",
+        "",
+        f"- training: {about['training_rows']:,} rows in all",
+        f"- validation: {plan.validation:,} steps of each series, which chose when to stop",
+        f"- holdout: {plan.holdout:,} steps of each series, never seen",
+        "",
+        "## What was chosen",
+        "",
+        f"- context: {plan.context:,} steps; season of the naive forecast: {plan.season:,} steps",
+        f"- calendar cycles that the network reads: {cycles}",
+        f"- quantiles: {', '.join(f'{q:g}' for q in options.quantiles)}",
+        "",
+        "## Training",
+        "",
+        f"- {about['steps']:,} steps in {about['minutes']:.1f} minutes, stopped by "
+        f"{about['stop_reason']}; weights of step {about['best_step'] or about['steps']:,} kept",
+        f"- scaled pinball loss on the validation rows: "
+        f"{'not measured' if score is None else f'{score:.4f}'} "
+        f"(it chose the weights, so it flatters them)",
+        "",
+        "How good the forecasts are on rows that nothing was chosen on, and whether they beat the "
+        "naive ones, is what `carousel evaluate` says.",
+        "",
+        "## Options",
+        "",
+        "| option | value |",
+        "|---|---|",
+        *(f"| {name} | {_cell(value)} |" for name, value in to_dict(options).items()),
+        *(f"| run: {name} | {_cell(value)} |" for name, value in about["run"].items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _names(names: tuple[str, ...] | None) -> str:
+    return ", ".join(f"`{name}`" for name in names) if names else "none"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value) or "none"
+    return "none" if value is None else str(value).replace("|", "\\|")

@@ -1,0 +1,144 @@
+"""The rows of a table sorted into series, and what can be wrong with their time stamps.
+
+Letters: N rows, S series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from carousel.data.tables import Table, TimeStyle, format_stamps
+from carousel.errors import DataError
+from carousel.tasks.forecasting.frequency import Frequency, infer_frequency, other_frequency
+
+# A grid this much longer than its rows comes from a wrong stamp, not from gaps.
+SPREAD_LIMIT = 1_000
+SPREAD_ALLOWANCE = 10_000
+
+
+@dataclass(frozen=True)
+class SeriesRows:
+    """Rows sorted by series, in the table's order within each.
+
+    Attributes:
+        table: where the rows come from, for errors.
+        time_column: name of the column of the stamps.
+        style: how the table writes time stamps.
+        ids: (S,) names of the series in the order of their first appearance.
+        offsets: (S + 1,) where each series begins; the last entry is N.
+        order: (N,) index in the table of each sorted row.
+        stamps: (N,) int64 time stamp of each sorted row.
+    """
+
+    table: Table
+    time_column: str
+    style: TimeStyle
+    ids: np.ndarray
+    offsets: np.ndarray
+    order: np.ndarray
+    stamps: np.ndarray
+
+    @classmethod
+    def sort(
+        cls,
+        table: Table,
+        time_column: str,
+        labels: np.ndarray,
+        stamps: np.ndarray,
+        style: TimeStyle,
+    ) -> SeriesRows:
+        """Sorts the rows of a table by the series that ``labels`` (N,) name."""
+        ids, codes = _codes(labels)
+        order = np.argsort(codes, kind="stable")
+        offsets = np.searchsorted(codes[order], np.arange(len(ids) + 1))
+        return cls(table, time_column, style, ids, offsets, order, stamps[order])
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Yields where each series begins and ends among the sorted rows."""
+        yield from zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True)
+
+    def check_order(self) -> None:
+        """Refuses a stamp that stands twice in a series, or before its predecessor."""
+        steps = np.diff(self.stamps)
+        steps[self.offsets[1:-1] - 1] = 1
+        wrong = np.flatnonzero(steps <= 0) + 1
+        if len(wrong) == 0:
+            return
+        at = int(wrong[np.argmin(self.order[wrong])])
+        series = int(np.searchsorted(self.offsets, at, side="right")) - 1
+        begin = self.offsets[series]
+        twin = np.flatnonzero(self.stamps[begin:at] == self.stamps[at])
+        if len(twin):
+            row = self.order[begin + twin[0]]
+            where = f"line {row + 2}" if self.table.is_text else f"row {row}"
+            problem = f"has the time stamp {self._word(at)} twice (first in {where}); keep one"
+        else:
+            problem = (
+                f"is out of order: {self._word(at)} comes after {self._word(at - 1)}; "
+                f"sort the rows by {self.time_column}"
+            )
+        raise self._error(series, problem, at)
+
+    def frequency(self) -> Frequency:
+        """Infers the one step of all series, refusing a mixture and stamps between the steps."""
+        frequency = infer_frequency(self.stamps, self.offsets, integer=self.style.kind == "integer")
+        if frequency is None:
+            raise self.table.error(
+                "every series has a single row, so the step between rows cannot be inferred; "
+                "give more rows, or name the column of the series with id_column"
+            )
+        mixed = other_frequency(self.stamps, self.offsets, frequency)
+        if mixed is not None:
+            series, other = mixed
+            problem = (
+                f"has a row every {other}, most series every {frequency}: mixed frequencies; "
+                f"fit them apart, or bring them to one step"
+            )
+            raise self._error(series, problem)
+        for series, (begin, end) in enumerate(self.spans()):
+            self._check_positions(
+                series, begin, frequency.positions(self.stamps[begin:end]), frequency
+            )
+        return frequency
+
+    def _check_positions(
+        self, series: int, begin: int, positions: np.ndarray, frequency: Frequency
+    ) -> None:
+        off = np.flatnonzero(positions < 0)
+        if len(off):
+            at = begin + int(off[0])
+            problem = (
+                f"has {self._word(at)}, which lies between the steps of {frequency} that most rows "
+                f"keep; correct it, or bring the series to one step"
+            )
+            raise self._error(series, problem, at)
+        spread = int(positions[-1]) + 1
+        if spread > SPREAD_LIMIT * len(positions) + SPREAD_ALLOWANCE:
+            at = begin + int(np.argmax(np.diff(positions))) + 1
+            problem = (
+                f"has {len(positions)} rows spread over {spread:,} steps of {frequency}; "
+                f"is the stamp {self._word(at)} after the largest gap right?"
+            )
+            raise self._error(series, problem, at)
+
+    def _error(self, series: int, problem: str, at: int | None = None) -> DataError:
+        row = None if at is None else int(self.order[at])
+        return self.table.error(
+            f"series {self.ids[series]!r} {problem}", row=row, column=self.time_column
+        )
+
+    def _word(self, at: int) -> str:
+        return str(format_stamps(self.stamps[at : at + 1], self.style)[0])
+
+
+def _codes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers the labels in the order of their first appearance."""
+    known: dict[Any, int] = {}
+    codes = np.array([known.setdefault(label, len(known)) for label in labels], dtype=np.int64)
+    ids = np.empty(len(known), dtype=object)
+    ids[:] = list(known)
+    return ids, codes
