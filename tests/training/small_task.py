@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import safetensors.torch
 import torch
@@ -18,8 +18,12 @@ from torch import Tensor, nn
 from carousel.data.batching import Shard, num_batches, shuffled_batches
 from carousel.training import RunOptions, Task, train
 
+Example = tuple[Tensor, Tensor, Tensor]  # numbers (B,), x (B, 5, 3), y (B,)
+
 
 class SmallModel(nn.Module):
+    """Two layers of LSTM and a head: x (B, 5, 3) to (B,)."""
+
     def __init__(self, dropout: float) -> None:
         super().__init__()
         self.lstm = nn.LSTM(3, 8, num_layers=2, dropout=dropout, batch_first=True)
@@ -30,8 +34,8 @@ class SmallModel(nn.Module):
         return self.head(self.dropout(self.lstm(x)[0][:, -1]))[:, 0]
 
 
-class SmallTask(Task[tuple[Tensor, Tensor, Tensor]]):
-    """Regression of a sum over time; batches are (example numbers, x (B, 5, 3), y (B,))."""
+class SmallTask(Task[Example]):
+    """Regression of a sum over time."""
 
     def __init__(
         self,
@@ -41,10 +45,13 @@ class SmallTask(Task[tuple[Tensor, Tensor, Tensor]]):
         pause: float = 0.0,
         poison: int | None = None,
         metric: str = "mse",
+        before_step: Callable[[int], None] = lambda call: None,
     ) -> None:
         self.run = run
         self.pause = pause
         self.metric = metric
+        self.before_step = before_step
+        self.calls = 0
         generator = torch.Generator().manual_seed(1)
         self.x = torch.randn(num_examples, 5, 3, generator=generator)
         self.y = self.x.sum((1, 2))
@@ -54,9 +61,7 @@ class SmallTask(Task[tuple[Tensor, Tensor, Tensor]]):
             torch.manual_seed(2)
             self.module = SmallModel(dropout)
 
-    def batches(
-        self, epoch: int, start: int, shard: Shard
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor] | None]:
+    def batches(self, epoch: int, start: int, shard: Shard) -> Iterator[Example | None]:
         size = self.run.batch_size or 8
         for numbers in shuffled_batches(len(self.x), size, self.run.seed, epoch, start, shard):
             time.sleep(self.pause)
@@ -65,7 +70,9 @@ class SmallTask(Task[tuple[Tensor, Tensor, Tensor]]):
     def batches_per_epoch(self) -> int:
         return num_batches(len(self.x), self.run.batch_size or 8)
 
-    def loss(self, module: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, float]:
+    def loss(self, module: nn.Module, batch: Example) -> tuple[Tensor, float]:
+        self.calls += 1
+        self.before_step(self.calls)
         _, x, y = batch
         return ((module(x) - y) ** 2).sum(), len(y)
 
@@ -73,7 +80,7 @@ class SmallTask(Task[tuple[Tensor, Tensor, Tensor]]):
         torch.rand(7)  # a validation that uses random numbers must not disturb training
         return {"mse": float(((module(self.x[:11]) - self.y[:11]) ** 2).mean())}
 
-    def describe(self, batch: tuple[Tensor, Tensor, Tensor]) -> str:
+    def describe(self, batch: Example) -> str:
         return f"examples {batch[0].tolist()}"
 
     def fingerprint(self) -> dict[str, object]:

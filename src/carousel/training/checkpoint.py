@@ -6,7 +6,7 @@ the safetensors metadata
     format    "carousel checkpoint"
     version   of this layout
     document  JSON: counters, options, fingerprint
-    sha256    over the document and every tensor's name, dtype, shape and bytes
+    sha256    over the version, the document and every tensor's name, dtype, shape and bytes
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], document: Mapping
         "format": FORMAT,
         "version": str(VERSION),
         "document": text,
-        "sha256": _digest(plain, text),
+        "sha256": _digest(plain, str(VERSION), text),
     }
     write_atomically(path, safetensors.torch.save(plain, metadata))
 
@@ -84,7 +84,7 @@ def read_checkpoint(data: bytes, path: Path) -> tuple[dict[str, Tensor], dict[st
             "written by a newer Carousel: install that one to go on with this run"
         )
     text = metadata.get("document", "")
-    if metadata.get("sha256") != _digest(tensors, text):
+    if metadata.get("sha256") != _digest(tensors, version, text):
         raise _damaged(path, "its checksum does not fit its content")
     return tensors, json.loads(text)
 
@@ -150,8 +150,8 @@ def _metadata(data: bytes) -> dict[str, str]:
     return json.loads(data[8 : 8 + length]).get("__metadata__", {})
 
 
-def _digest(tensors: Mapping[str, Tensor], document: str) -> str:
-    digest = hashlib.sha256(document.encode())
+def _digest(tensors: Mapping[str, Tensor], version: str, document: str) -> str:
+    digest = hashlib.sha256(f"{version}\n{document}".encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

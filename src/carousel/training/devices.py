@@ -31,6 +31,26 @@ def chosen_device(name: str, local_rank: int = 0) -> torch.device:
     return torch.device("cuda", local_rank % torch.cuda.device_count())
 
 
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuses a number format in which this device cannot run an LSTM.
+
+    PyTorch's own LSTM fails in bf16 on processors without AVX-512, deep inside its first step.
+
+    Raises:
+        OptionError: for "bf16" where it cannot run.
+    """
+    if precision != "bf16":
+        return
+    try:
+        with torch.autocast(device.type, dtype=torch.bfloat16), torch.no_grad():
+            torch.nn.LSTM(2, 2, device=device)(torch.zeros(1, 1, 2, device=device))
+    except RuntimeError as error:
+        raise OptionError(
+            f"option 'precision' expects a device that can run an LSTM in bf16, got {device}, "
+            "which cannot; leave the option out"
+        ) from error
+
+
 def to_device(batch: Any, device: torch.device) -> Any:
     """Returns the batch with its tensors on ``device``; what is no tensor stays as it is.
 

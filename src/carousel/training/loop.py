@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from carousel.errors import DataError, NonFiniteError, OptionError
 from carousel.training.counters import Timer
-from carousel.training.devices import to_device
+from carousel.training.devices import check_precision, to_device
 from carousel.training.distributed import ProcessGroup, process_group
 from carousel.training.history import History
 from carousel.training.keeping import RunKeeper
@@ -109,6 +109,7 @@ class _Run:
         self.group = group
         self.signals = signals
         self.progress = progress
+        check_precision(options.precision, group.device)
         task.module.to(group.device)
         task.module.train()
         self.forward = _forward(task, group)
@@ -224,12 +225,14 @@ class _Run:
         return options.learning_rate * rate_factor(options.schedule, options.warmup, used)
 
     def is_validation_due(self) -> bool:
-        every = self.options.validate_every
+        every, step = self.options.validate_every, self.counters.step
+        if not self.task.metric:
+            return False
         if every is None:
-            return bool(self.task.metric) and (
-                self.counters.position == self.task.batches_per_epoch()
-            )
-        return bool(self.task.metric) and self.counters.step % every == 0
+            due = self.counters.position == self.task.batches_per_epoch()
+        else:
+            due = step % every == 0
+        return due or step == self.options.max_steps
 
     def end_epoch(self) -> None:
         counters = self.counters

@@ -32,98 +32,102 @@ class RunOptions:
     """
 
     max_steps: int | None = option(
-        None, help="stop after so many updates of the weights", unit="steps", low=1
+        default=None, help="stop after so many updates of the weights", unit="steps", low=1
     )
     max_minutes: float | None = option(
-        None, help="stop after so much training time", unit="minutes", low=0.0
+        default=None, help="stop after so much training time", unit="minutes", low=0.0
     )
     max_epochs: int | None = option(
-        None, help="stop after so many passes over the data", unit="epochs", low=1
+        default=None, help="stop after so many passes over the data", unit="epochs", low=1
     )
     batch_size: int | None = option(
-        None, help="examples for each update, over all processes", unit="examples", low=1
+        default=None, help="examples for each update, over all processes", unit="examples", low=1
     )
     optimizer: str = option(
-        "adamw",
+        default="adamw",
         help="rule that turns gradients into updates",
         choices=("adamw", "adam", "sgd"),
         source="AdamW: arXiv:1711.05101; Adam: arXiv:1412.6980",
     )
     learning_rate: float | None = option(
-        None, help="highest step size, reached after the warm-up", low=0.0
+        default=None, help="highest step size, reached after the warm-up", low=0.0
     )
     weight_decay: float | None = option(
-        None,
+        default=None,
         help="pull of the weight matrices towards zero; biases are spared",
         low=0.0,
         source="0.01 for adamw as in torch.optim.AdamW, 0 for the others",
     )
     momentum: float | None = option(
-        None, help="share of the last update kept in the next (sgd only)", low=0.0, high=1.0
+        default=None, help="share of the last update kept in the next (sgd only)", low=0.0, high=1.0
     )
     clip_norm: float = option(
-        1.0,
+        default=1.0,
         help="longest gradient allowed, as its Euclidean norm; 0 allows any",
         low=0.0,
         source="arXiv:1211.5063, section 3.2",
     )
     schedule: str = option(
-        "cosine",
+        default="cosine",
         help="how the step size falls after the warm-up",
         choices=("cosine", "linear", "constant"),
         source="cosine: arXiv:1608.03983, equation 5, without restarts",
     )
     warmup: float = option(
-        0.02,
+        default=0.02,
         help="part of the budget in which the step size rises",
         unit="the run",
         low=0.0,
         high=1.0,
     )
     average: float = option(
-        0.0,
+        default=0.0,
         help="decay of the moving average of the weights, which is then what is kept; 0 is off",
         low=0.0,
         high=0.999999,
         source="Polyak and Juditsky 1992, doi:10.1137/0330046, as an exponential average",
     )
     precision: str = option(
-        "fp32", help="number format of the forward pass", choices=("fp32", "bf16")
+        default="fp32", help="number format of the forward pass", choices=("fp32", "bf16")
     )
     patience: int = option(
-        0,
+        default=0,
         help="stop after so many validations without a better score; 0 never does",
         unit="validations",
         low=0,
     )
     validate_every: int | None = option(
-        None,
+        default=None,
         help="score the validation data every so many steps, else after each epoch",
         unit="steps",
         low=1,
     )
     log_every: int = option(
-        10, help="write a line of history every so many steps", unit="steps", low=1
+        default=10, help="write a line of history every so many steps", unit="steps", low=1
     )
-    checkpoint: str | None = option(None, help="folder in which the run is kept, to resume it")
+    checkpoint: str | None = option(
+        default=None, help="folder in which the run is kept, to resume it"
+    )
     checkpoint_every: int | None = option(
-        None, help="save the run every so many steps", unit="steps", low=1
+        default=None, help="save the run every so many steps", unit="steps", low=1
     )
     checkpoint_minutes: float | None = option(
-        None,
+        default=None,
         help="save the run when so much time has passed; 1 where nothing is given",
         unit="minutes",
         low=0.0,
     )
-    resume: bool = option(False, help="go on from the checkpoint if there is one, else begin")
-    seed: int = option(0, help="decides every random choice of the run", low=0)
+    resume: bool = option(
+        default=False, help="go on from the checkpoint if there is one, else begin"
+    )
+    seed: int = option(default=0, help="decides every random choice of the run", low=0)
     device: str = option(
-        "auto",
+        default="auto",
         help="where to compute; auto takes a GPU if there is one",
         choices=("auto", "cpu", "cuda"),
     )
     progress: str = option(
-        "auto",
+        default="auto",
         help="live table, plain lines, JSON lines, or nothing; auto is live in a terminal",
         choices=("auto", "live", "plain", "json", "none"),
     )

@@ -85,3 +85,4 @@ class Task(Protocol[Batch]):
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Takes back what ``state_dict`` returned."""
+        return None
