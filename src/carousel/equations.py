@@ -7,7 +7,7 @@ The letters: x_t the input at time t, h the hidden state, C the memory cell; f, 
 input and output gates and C̃ the candidate, all four *after* their activation; σ the logistic
 function; ⋆ the product element by element; [h, x] the concatenation.
 
-Shape letters: B batch (may be absent), I input size, H hidden size.
+Shape letters: B batch (may be absent), I input size, H hidden size, G = 4H rows of packed gates.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class GateWeights(NamedTuple):
 class PackedWeights(NamedTuple):
     """PyTorch's weights of one layer: four gates stacked in the order i, f, g, o (g is C̃)."""
 
-    weight_ih: Float[Tensor, "4*H I"]
-    weight_hh: Float[Tensor, "4*H H"]
-    bias_ih: Float[Tensor, " 4*H"]
-    bias_hh: Float[Tensor, " 4*H"]
+    weight_ih: Float[Tensor, "G I"]
+    weight_hh: Float[Tensor, "G H"]
+    bias_ih: Float[Tensor, " G"]
+    bias_hh: Float[Tensor, " G"]
 
 
 class Step(NamedTuple):
@@ -91,10 +91,10 @@ def step(
 
 
 def from_packed(
-    weight_ih: Float[Tensor, "4*H I"],
-    weight_hh: Float[Tensor, "4*H H"],
-    bias_ih: Float[Tensor, " 4*H"] | None = None,
-    bias_hh: Float[Tensor, " 4*H"] | None = None,
+    weight_ih: Float[Tensor, "G I"],
+    weight_hh: Float[Tensor, "G H"],
+    bias_ih: Float[Tensor, " G"] | None = None,
+    bias_hh: Float[Tensor, " G"] | None = None,
 ) -> GateWeights:
     """Returns the textbook's weights for PyTorch's packed ones.
 

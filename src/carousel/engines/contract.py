@@ -4,13 +4,13 @@ An engine is handed tensors in one layout only, (T, B, ·), and arguments that w
 It knows nothing of modules, parameters' names, ``batch_first`` or packed sequences.
 
 Shape letters: T time, B batch, I input size, H hidden size, P projection size (H where there is
-none), L layers, D directions.
+none), L layers, D directions, G = 4H rows of packed gates.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
@@ -31,10 +31,10 @@ class State(NamedTuple):
 class LayerWeights(NamedTuple):
     """The weights of one layer in one direction, gates packed in the order i, f, g, o."""
 
-    weight_ih: Float[Tensor, "4*H I"]
-    weight_hh: Float[Tensor, "4*H P"]
-    bias_ih: Float[Tensor, " 4*H"] | None = None  # both biases or neither
-    bias_hh: Float[Tensor, " 4*H"] | None = None
+    weight_ih: Float[Tensor, "G I"]
+    weight_hh: Float[Tensor, "G P"]
+    bias_ih: Float[Tensor, " G"] | None = None  # both biases or neither
+    bias_hh: Float[Tensor, " G"] | None = None
     weight_hr: Float[Tensor, "P H"] | None = None  # present where the layer projects
 
 
@@ -73,6 +73,7 @@ class EngineResult(NamedTuple):
     trace: tuple[LayerTrace, ...] | None = None
 
 
+@runtime_checkable
 class Engine(Protocol):
     """One way to run the recurrence; every engine gives the same numbers within a stated bound."""
 

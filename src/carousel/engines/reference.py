@@ -4,7 +4,7 @@ It runs on any device and dtype, differentiates twice, and under ``torch.func`` 
 clear on purpose; the faster engines are held against it.
 
 Shape letters: T time, B batch, I input size, H hidden size, P projection size (H where there is
-none), L layers, D directions.
+none), L layers, D directions, G = 4H rows of packed gates.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class ReferenceEngine:
 
 
 def step(
-    pre: Float[Tensor, "*B 4*H"],
+    pre: Float[Tensor, "*B G"],
     c: Float[Tensor, "*B H"],
     weight_hr: Float[Tensor, "P H"] | None = None,
 ) -> LayerTrace:
@@ -157,7 +157,7 @@ def _one_direction(
     return stacked, State(h, c)
 
 
-def _no_steps(from_input: Float[Tensor, "0 B 4*H"], initial: State) -> LayerTrace:
+def _no_steps(from_input: Float[Tensor, "0 B G"], initial: State) -> LayerTrace:
     """Returns values of no steps, cut from the product so that they stay on the graph."""
     h, c = (from_input[..., : part.shape[-1]] for part in initial)
     return LayerTrace(c, c, c, c, c, h)

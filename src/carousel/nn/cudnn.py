@@ -5,34 +5,35 @@ Without it every call on CUDA copies the weights and warns. Knows nothing of oth
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.parameter import Parameter
 
 
-class HasWeights(Protocol):
-    """What ``flatten_weights`` reads of a layer."""
-
-    input_size: int
-    hidden_size: int
-    num_layers: int
-    batch_first: bool
-    bidirectional: bool
-    proj_size: int
-
-    @property
-    def all_weights(self) -> list[list[Parameter]]: ...
-
-
-def flatten_weights(layer: HasWeights) -> None:
+def flatten_weights(
+    groups: Sequence[Sequence[Tensor]],
+    *,
+    input_size: int,
+    hidden_size: int,
+    proj_size: int,
+    num_layers: int,
+    bidirectional: bool,
+) -> None:
     """Moves the parameters, in place, into one block in cuDNN's order; their values stay.
 
     Does nothing unless all are on CUDA, of one dtype that cuDNN runs, and none shares its memory.
+
+    Args:
+        groups: the parameters of each layer and direction, in PyTorch's order.
+        input_size: I.
+        hidden_size: H.
+        proj_size: P, 0 for no projection.
+        num_layers: L.
+        bidirectional: whether D is 2.
     """
-    groups = layer.all_weights
-    weights: list[Tensor] = [weight for group in groups for weight in group]
+    weights = [weight for group in groups for weight in group]
     if not all(type(weight) is Parameter and weight.is_cuda for weight in weights):
         return
     if len({weight.dtype for weight in weights}) > 1:
@@ -47,11 +48,11 @@ def flatten_weights(layer: HasWeights) -> None:
         torch._cudnn_rnn_flatten_weight(
             weights,
             len(groups[0]),
-            layer.input_size,
+            input_size,
             cudnn_rnn.get_cudnn_mode("LSTM"),
-            layer.hidden_size,
-            layer.proj_size,
-            layer.num_layers,
-            layer.batch_first,
-            layer.bidirectional,
+            hidden_size,
+            proj_size,
+            num_layers,
+            False,  # batch_first, which does not matter to weights
+            bidirectional,
         )

@@ -184,7 +184,14 @@ class LSTM(torch.nn.Module):
 
     def flatten_parameters(self) -> None:
         """Lays the parameters out in one block where cuDNN wants it; elsewhere does nothing."""
-        flatten_weights(self)
+        flatten_weights(
+            self.all_weights,
+            input_size=self.input_size,
+            hidden_size=self.hidden_size,
+            proj_size=self.proj_size,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+        )
 
     def reset_parameters(self) -> None:
         """Draws every parameter from U(-1/√H, 1/√H), in PyTorch's order."""
