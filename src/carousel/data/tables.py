@@ -38,6 +38,8 @@ TIME_FORMATS = (
     "%Y-%m",
 )
 DATA_CELL = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?|\d{4}-\d{2}(-\d{2}([T ].*)?)?")
+# What 64 bits of nanoseconds around 1970 can count, in whole years.
+FIRST_YEAR, LAST_YEAR = 1677, 2262
 CSV_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
@@ -202,12 +204,12 @@ class Table:
             return column.to_numpy().astype(np.int64), TimeStyle("integer", dtype="Int64")
         if column.dtype == nw.Date:
             days = column.cast(nw.Datetime("us"))
-            return _nanoseconds(days), TimeStyle("time", dtype="Date")
+            return self._nanoseconds(days.to_numpy(), name), TimeStyle("time", dtype="Date")
         if isinstance(column.dtype, nw.Datetime):
             zone, unit = column.dtype.time_zone, column.dtype.time_unit
             plain = column if zone is None else column.dt.convert_time_zone("UTC")
             style = TimeStyle("time", dtype="Datetime", time_unit=unit, time_zone=zone)
-            return _nanoseconds(plain), style
+            return self._nanoseconds(plain.to_numpy(), name), style
         return self._text_stamps(name, text_format)
 
     def _text_stamps(self, name: str, text_format: str | None) -> tuple[np.ndarray, TimeStyle]:
@@ -228,9 +230,24 @@ class Table:
             )
         # A bare month needs a day before any parser takes it for a date.
         padded, full = (text + "-01", "%Y-%m-%d") if format_ == "%Y-%m" else (text, format_)
-        parsed = padded.str.to_datetime(full, strict=False, time_unit="ns", time_zone=_zone(full))
+        parsed = padded.str.to_datetime(full, strict=False, time_unit="us", time_zone=_zone(full))
         self._refuse_unparsed(parsed, text, name, f"a time stamp of the form {format_}")
-        return parsed.to_physical().to_numpy().astype(np.int64), TimeStyle("time", format_)
+        times = parsed.to_physical().to_numpy().astype("datetime64[us]")
+        return self._nanoseconds(times, name), TimeStyle("time", format_)
+
+    def _nanoseconds(self, times: np.ndarray, name: str) -> np.ndarray:
+        """Returns datetime64 (N,) as int64 nanoseconds, refusing what these cannot count."""
+        years = times.astype("datetime64[Y]").astype(np.int64) + 1970
+        outside = (years <= FIRST_YEAR) | (years >= LAST_YEAR)
+        if outside.any():
+            row = _first(outside)
+            raise self.error(
+                f"the year {years[row]} lies outside {FIRST_YEAR + 1} to {LAST_YEAR - 1}; "
+                f"correct the time stamp",
+                row=row,
+                column=name,
+            )
+        return times.astype("datetime64[ns]").astype(np.int64)
 
     def _refuse_unparsed(self, parsed: Any, text: Any, name: str, expected: str) -> None:
         bad = parsed.is_null().to_numpy()
@@ -350,10 +367,6 @@ def _guessed_format(text: Any) -> str | None:
 
 def _zone(text_format: str) -> str | None:
     return "UTC" if "z" in text_format else None
-
-
-def _nanoseconds(column: Any) -> np.ndarray:
-    return column.to_numpy().astype("datetime64[ns]").astype(np.int64)
 
 
 def _first(mask: np.ndarray) -> int:

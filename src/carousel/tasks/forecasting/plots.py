@@ -5,6 +5,7 @@ Draws on figures of its own; no global plot setting is read or changed.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def draw_forecast(fitted: Fitted, panel: Panel, quantiles: np.ndarray, path: Pat
         _fan(axis, ahead, quantiles[:, s], fitted.options.quantiles)
         axis.axvline(when[-1], color="grey", linewidth=0.8, linestyle=":")
         _dress(axis, str(panel.ids[s]), panel.target_name)
-    axes[0].legend(loc="upper left", fontsize="small", ncols=4)
+    _legend(figure, axes[0])
     left_out = len(panel.ids) - shown
     figure.suptitle(
         f"{panel.target_name}: the next {horizon} steps of {panel.frequency}"
@@ -64,7 +65,7 @@ def draw_report(report: Report, path: Path) -> Path:
     figure, axes = _figure(path, len(series) + 1, height=2.6)
     for s, axis in zip(series, axes, strict=False):
         _draw_series(axis, tested, int(s))
-    axes[0].legend(loc="upper left", fontsize="small", ncols=4)
+    _legend(figure, axes[0])
     steps = np.arange(1, len(tested.actual) + 1)
     colours = {0: _FORECAST, 1: _NAIVE, 2: "#999999"}
     for k, (name, errors) in enumerate(report.by_step.items()):
@@ -139,6 +140,12 @@ def _figure(path: Path, rows: int, height: float) -> tuple[Any, list[Any]]:
     return figure, list(figure.subplots(rows, 1, squeeze=False)[:, 0])
 
 
+def _legend(figure: Any, axis: Any) -> None:
+    """Puts one legend for all panels under them, where it hides nothing."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
+
+
 def _dress(axis: Any, title: str, label: str) -> None:
     axis.set_title(title, loc="left", fontsize="medium")
     axis.set_ylabel(label)
@@ -152,8 +159,6 @@ def _times(panel: Panel, stamps: np.ndarray) -> np.ndarray:
 
 
 def _save(figure: Any, path: Path) -> Path:
-    import io
-
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix.lower().lstrip("."), dpi=120)
     write_atomically(path, content.getvalue())
