@@ -1,6 +1,6 @@
 """A small task with everything that a resume could get wrong: dropout, averages, early stopping.
 
-As a script it trains and writes the final weights: ``python small_task.py OUT.safetensors {json}``.
+As a script it trains what a JSON list says: ``python small_task.py FOLDER '[{"name", "run", "task"}]'``.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from carousel.data.batching import Shard, num_batches, shuffled_batches
+from carousel.errors import NonFiniteError
 from carousel.training import RunOptions, Task, train
 
 Example = tuple[Tensor, Tensor, Tensor]  # numbers (B,), x (B, 5, 3), y (B,)
@@ -87,17 +89,22 @@ class SmallTask(Task[Example]):
         return {"task": "small", "num_examples": len(self.x)}
 
 
-def main(out: str, settings: str) -> None:
-    values = json.loads(settings)
+def main(folder: str, runs: str) -> None:
+    """Trains each run of a JSON list; leaves NAME.safetensors or, where it is refused, NAME.txt."""
     torch.set_num_threads(1)
-    run = RunOptions(**values.get("run", {}))
-    task = SmallTask(run, **values.get("task", {}))
-    result = train(task, run)
-    if os.environ.get("RANK", "0") == "0":
-        weights = dict(task.module.state_dict())
-        safetensors.torch.save_file(
-            weights, out, {"steps": str(result.steps), "stop_reason": result.stop_reason}
-        )
+    for values in json.loads(runs):
+        run = RunOptions(**values["run"])
+        task = SmallTask(run, **values.get("task", {}))
+        rank = os.environ.get("RANK", "0")
+        try:
+            train(task, run)
+        except NonFiniteError as error:
+            Path(folder, f"{values['name']}.{rank}.txt").write_text(str(error))
+        else:
+            weights = dict(task.module.state_dict())
+            safetensors.torch.save_file(
+                weights, Path(folder, f"{values['name']}.{rank}.safetensors")
+            )
 
 
 if __name__ == "__main__":

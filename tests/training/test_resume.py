@@ -130,17 +130,19 @@ def test_dropout_and_data_order_matter_here() -> None:
 def test_three_kills_at_random_steps_change_nothing(tmp_path: Path) -> None:
     settings = {**SETTINGS, "max_steps": 150, "patience": 0, "log_every": 1}
     whole, _ = trained(settings)
+    kept = tmp_path / "kept"
     values = {
-        "run": {**settings, "checkpoint": str(tmp_path), "checkpoint_every": 7, "resume": True},
+        "name": "unfinished",
+        "run": {**settings, "checkpoint": str(kept), "checkpoint_every": 7, "resume": True},
         "task": {"pause": 0.002},  # so that there is time to be killed in
     }
     killed_at = 0
     for _ in range(3):
         target = killed_at + random.Random().randint(8, 40)
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", SCRIPT, tmp_path / "out", json.dumps(values)]
+            [sys.executable, "-W", "error", SCRIPT, tmp_path, json.dumps([values])]
         )
-        history = tmp_path / "history.jsonl"
+        history = kept / "history.jsonl"
         while process.poll() is None:
             killed_at = len(history.read_bytes().splitlines()) if history.exists() else 0
             if killed_at >= target:
@@ -148,7 +150,7 @@ def test_three_kills_at_random_steps_change_nothing(tmp_path: Path) -> None:
                 break
             time.sleep(0.001)
         assert process.wait() == -signal.SIGKILL, "it was to be killed before its end"
-    again, result = trained(settings, tmp_path)
+    again, result = trained(settings, kept)
     assert_same_bits(whole, again)
     assert result.steps == 150
     assert [record.step for record in result.history] == list(range(1, 151))

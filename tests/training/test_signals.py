@@ -86,6 +86,7 @@ def test_other_threads_watch_nothing() -> None:
 
 def test_a_process_that_is_asked_to_end_leaves_a_run_to_go_on_with(tmp_path: Path) -> None:
     values = {
+        "name": "unfinished",
         "run": {
             "max_steps": 100_000,
             "log_every": 1,
@@ -95,7 +96,7 @@ def test_a_process_that_is_asked_to_end_leaves_a_run_to_go_on_with(tmp_path: Pat
         "task": {"pause": 0.002},
     }
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", SCRIPT, tmp_path / "out", json.dumps(values)],
+        [sys.executable, "-W", "error", SCRIPT, tmp_path, json.dumps([values])],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Protocol, runtime_checkable
+from typing import IO, Protocol, cast, runtime_checkable
 
 from rich.console import Console
 from rich.live import Live
@@ -36,6 +36,19 @@ class Moment:
         if self.used <= 0:
             return None
         return self.record.elapsed * (1.0 - self.used) / self.used
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """What progress needs of a file to write to."""
+
+    def write(self, text: str, /) -> object:
+        """Takes some text."""
+        ...
+
+    def flush(self) -> object:
+        """Passes on what was written."""
+        ...
 
 
 @runtime_checkable
@@ -78,7 +91,7 @@ class PlainProgress:
     """
 
     def __init__(
-        self, stream: IO[str], every: float = 5.0, clock: Callable[[], float] = time.monotonic
+        self, stream: Stream, every: float = 5.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.stream = stream
         self.every = every
@@ -107,7 +120,7 @@ class JsonProgress:
         stream: where to.
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: Stream) -> None:
         self.stream = stream
 
     def show(self, moment: Moment) -> None:
@@ -174,10 +187,10 @@ class LiveProgress:
         self.live.stop()
 
 
-def make_progress(kind: str, stream: IO[str] | None = None) -> Progress:
+def make_progress(kind: str, stream: Stream | None = None) -> Progress:
     """Returns the progress that the option names; "auto" is live in a terminal, else plain."""
     stream = sys.stderr if stream is None else stream
-    console = Console(file=stream)
+    console = Console(file=cast(IO[str], stream))
     if kind == "auto":
         kind = "live" if console.is_terminal and not console.is_dumb_terminal else "plain"
     if kind == "live":
