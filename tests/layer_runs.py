@@ -18,7 +18,7 @@ import carousel.nn
 from numerical_bounds import Bounded, bound
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Problem:
     """A layer's options, and the tensors of one call."""
 
@@ -31,6 +31,9 @@ class Problem:
     cotangents: tuple[Tensor, Tensor, Tensor]
     parameters: dict[str, Tensor]
     dtype: torch.dtype
+
+    def __repr__(self) -> str:
+        return f"Problem(inputs {tuple(self.inputs.shape)}, {self.hidden_size}, {self.options})"
 
     def analysed(self, **ragged: Tensor) -> dict[str, Bounded]:
         return bound(

@@ -143,10 +143,13 @@ class Kept:
 
 @dataclass(frozen=True)
 class Direction:
-    """One layer in one direction: its weights by kind, and the order in which it visits time."""
+    """One layer in one direction: its weights by kind, and whether it visits time backwards."""
 
     weights: dict[str, Bounded]
-    order: list[int]
+    backwards: bool
+
+    def order(self, T: int) -> list[int]:
+        return list(reversed(range(T))) if self.backwards else list(range(T))
 
 
 def bound(
@@ -187,7 +190,7 @@ def bound(
     x = [exact(step) for step in inputs]
     finals, tapes, directions = [], [], []
     for k in range(h_0.shape[0]):
-        direction = _direction(parameters, k // D, k % D, T)
+        direction = _direction(parameters, k // D, k % D)
         if k % D == 0:
             sides = []
         outputs, final, tape = _forward(
@@ -251,13 +254,13 @@ def ratios(found: dict[str, Bounded], *candidates: dict[str, Tensor]) -> dict[st
     return worst
 
 
-def _direction(parameters: dict[str, Tensor], layer: int, d: int, T: int) -> Direction:
+def _direction(parameters: dict[str, Tensor], layer: int, d: int) -> Direction:
     suffix = f"_l{layer}" + ("_reverse" if d else "")
     kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
     weights = {
         kind: exact(parameters[kind + suffix]) for kind in kinds if kind + suffix in parameters
     }
-    return Direction(weights, list(reversed(range(T))) if d else list(range(T)))
+    return Direction(weights, backwards=d == 1)
 
 
 def _transposed(matrix: Bounded) -> Bounded:
@@ -276,10 +279,9 @@ def _forward(
     """Runs one layer in one direction; outputs and tape are indexed by time."""
     weights = direction.weights
     biases = [weights[kind] for kind in ("bias_ih", "bias_hh") if kind in weights]
-    backwards = direction.order != sorted(direction.order)
     outputs, tape = {}, {}
-    for t in direction.order:
-        crossed = t + 1 if backwards else t
+    for t in direction.order(len(x)):
+        crossed = t + 1 if direction.backwards else t
         keep = ~cut[crossed] if crossed < len(x) else torch.ones_like(cut[0])
         h, c = h.keep(keep), c.keep(keep)
         products = [
@@ -321,7 +323,7 @@ def _backward(
     pres: dict[int, Bounded] = {}
     dhs: dict[int, Bounded] = {}
     recurrent: list[tuple[Bounded, Bounded]] = []
-    for t in reversed(direction.order):
+    for t in reversed(direction.order(len(into))):
         at = tape[t]
         # The product with W_hh joins the sum that it is part of, so that one γ covers any order.
         later = dh
