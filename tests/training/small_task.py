@@ -1,16 +1,20 @@
 """A small task with everything that a resume could get wrong: dropout, averages, early stopping.
 
-As a script it trains what a JSON list says: ``python small_task.py FOLDER '[{"name", "run", "task"}]'``.
+As a script it trains what a JSON list says: ``small_task.py FOLDER '[{"name", "run", "task"}]'``.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -105,6 +109,22 @@ def main(folder: str, runs: str) -> None:
             safetensors.torch.save_file(
                 weights, Path(folder, f"{values['name']}.{rank}.safetensors")
             )
+
+
+def main_as_in_a_shell(folder: str, runs: str) -> None:
+    """What ``main`` does in a process of its own, with its words in FOLDER/stderr."""
+    os.dup2(os.open(Path(folder, "stderr"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    warnings.simplefilter("error")
+    main(folder, runs)
+
+
+def start(folder: Path, runs: list[dict[str, Any]]) -> BaseProcess:
+    """Starts ``main`` in a new process, forked from one that has imported PyTorch already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["carousel.training", "torch._dynamo"])
+    process = context.Process(target=main_as_in_a_shell, args=(str(folder), json.dumps(runs)))
+    process.start()
+    return process
 
 
 if __name__ == "__main__":

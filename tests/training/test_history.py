@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import math
+import os
 from pathlib import Path
 
 import pytest
 
-from carousel.errors import DataError
+from carousel.errors import DataError, OutputError
 from carousel.training.history import History, HistoryFile, Record
 
 
@@ -27,8 +31,32 @@ RECORDS = [record(1), record(2, mse=2.0), record(3), record(4, mse=float("nan"),
 
 
 def test_it_is_saved_and_loaded_exactly(tmp_path: Path) -> None:
-    History(RECORDS[:3]).save(tmp_path / "history.jsonl")
-    assert History.load(tmp_path / "history.jsonl").records == RECORDS[:3]
+    History(RECORDS).save(tmp_path / "history.jsonl")
+    loaded = History.load(tmp_path / "history.jsonl")
+    assert loaded.records[:3] == RECORDS[:3]
+    assert loaded.last_metrics()["mae"] == 1.0
+    assert math.isnan(loaded.last_metrics()["mse"])
+
+
+def test_the_file_is_json_for_strict_readers(tmp_path: Path) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    History(RECORDS).save(tmp_path / "history.jsonl")
+    for line in (tmp_path / "history.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=refuse)
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = HistoryFile(tmp_path)
+    file.begin(0)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"history\.jsonl.*No space left"):
+        file.sync()
 
 
 def test_scores_are_found_by_name() -> None:

@@ -295,6 +295,28 @@ def test_a_batch_of_weight_nothing_teaches_nothing() -> None:
         assert torch.equal(before[name], weight)
 
 
+def test_bf16_covers_the_loss_and_not_the_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The real LSTM has no bf16 on many processors, so the choice is watched and not its effect.
+    seen: list[tuple[str, bool]] = []
+
+    class Watched(SmallTask):
+        def loss(self, module: nn.Module, batch: Example) -> tuple[Tensor, float]:
+            seen.append(("loss", torch.is_autocast_enabled("cpu")))
+            with torch.autocast("cpu", enabled=False):
+                return super().loss(module, batch)
+
+        def validate(self, module: nn.Module) -> dict[str, float]:
+            seen.append(("validate", torch.is_autocast_enabled("cpu")))
+            return super().validate(module)
+
+    monkeypatch.setattr("carousel.training.loop.check_precision", lambda precision, device: None)
+    for precision in ("bf16", "fp32"):
+        run = run_options(max_steps=2, precision=precision)
+        train(Watched(run), run)
+        assert seen == [("loss", precision == "bf16")] * 2 + [("validate", False)]
+        seen.clear()
+
+
 def test_data_without_a_batch_is_refused() -> None:
     run = run_options()
     with pytest.raises(DataError, match="at least one batch"):

@@ -6,8 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,7 @@ from torch import Tensor, nn
 from carousel.data.batching import Shard
 from carousel.errors import CheckpointError, OutputError
 from carousel.training import RunOptions, TrainingResult, checkpoint, train
-from training.small_task import SmallTask
-
-SCRIPT = Path(__file__).with_name("small_task.py")
+from training.small_task import SmallTask, start
 
 # Averages, Adam's moments, early stopping that strikes, validation out of step with checkpoints.
 SETTINGS: dict[str, Any] = {
@@ -128,32 +124,31 @@ def test_dropout_and_data_order_matter_here() -> None:
 
 
 def test_three_kills_at_random_steps_change_nothing(tmp_path: Path) -> None:
-    settings = {**SETTINGS, "max_steps": 150, "patience": 0, "log_every": 1}
+    settings = {**SETTINGS, "max_steps": 300, "patience": 0, "log_every": 1}
     whole, _ = trained(settings)
     kept = tmp_path / "kept"
     values = {
         "name": "unfinished",
         "run": {**settings, "checkpoint": str(kept), "checkpoint_every": 7, "resume": True},
-        "task": {"pause": 0.002},  # so that there is time to be killed in
+        "task": {"pause": 0.004},  # so that there is time to be killed in
     }
     killed_at = 0
     for _ in range(3):
         target = killed_at + random.Random().randint(8, 40)
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", SCRIPT, tmp_path, json.dumps([values])]
-        )
+        process = start(tmp_path, [values])
         history = kept / "history.jsonl"
-        while process.poll() is None:
+        while process.is_alive():
             killed_at = len(history.read_bytes().splitlines()) if history.exists() else 0
             if killed_at >= target:
-                process.send_signal(signal.SIGKILL)
+                process.kill()
                 break
             time.sleep(0.001)
-        assert process.wait() == -signal.SIGKILL, "it was to be killed before its end"
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, (tmp_path / "stderr").read_text()
     again, result = trained(settings, kept)
     assert_same_bits(whole, again)
-    assert result.steps == 150
-    assert [record.step for record in result.history] == list(range(1, 151))
+    assert result.steps == 300
+    assert [record.step for record in result.history] == list(range(1, 301))
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])
@@ -191,7 +186,7 @@ def test_a_finished_run_stays_finished(tmp_path: Path) -> None:
     again, same = trained(SETTINGS, tmp_path, before_step=crash_at(1))
     assert_same_bits(first, again)
     assert lines(same) == lines(result)
-    assert same.stop_reason == result.stop_reason
+    assert (same.stop_reason, same.metrics) == (result.stop_reason, result.metrics)
 
 
 def test_checkpoints_do_not_change_the_run(tmp_path: Path) -> None:

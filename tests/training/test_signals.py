@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,9 +14,7 @@ import torch
 from carousel.errors import TrainingInterruptedError
 from carousel.training import RunOptions, train
 from carousel.training.signals import StopSignals
-from training.small_task import SmallTask
-
-SCRIPT = Path(__file__).with_name("small_task.py")
+from training.small_task import SmallTask, start
 
 
 def send_at(step: int, number: int, times: int = 1):
@@ -95,15 +91,12 @@ def test_a_process_that_is_asked_to_end_leaves_a_run_to_go_on_with(tmp_path: Pat
         },
         "task": {"pause": 0.002},
     }
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", SCRIPT, tmp_path, json.dumps([values])],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    assert "step" in process.stderr.readline()
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate()
-    assert process.returncode == 1
-    assert "TrainingInterruptedError: stopped by SIGTERM" in errors
+    process = start(tmp_path, [values])
+    words = tmp_path / "stderr"
+    while process.is_alive() and not (words.exists() and "step" in words.read_text()):
+        time.sleep(0.01)
+    process.terminate()
+    process.join()
+    assert process.exitcode == 1
+    assert "TrainingInterruptedError: stopped by SIGTERM" in words.read_text()
     assert (tmp_path / "run" / "checkpoint.safetensors").exists()

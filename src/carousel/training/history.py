@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from carousel.data.storage import write_atomically
-from carousel.errors import DataError
+from carousel.errors import DataError, OutputError
 
 HISTORY_FILE = "history.jsonl"
 
@@ -41,8 +42,15 @@ class Record:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the record as plain values."""
-        return {**dataclasses.asdict(self), "metrics": dict(self.metrics)}
+        """Returns the record as JSON values; JSON has no NaN, so such a score becomes None."""
+        scores = {name: v if math.isfinite(v) else None for name, v in self.metrics.items()}
+        return {**dataclasses.asdict(self), "metrics": scores}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Record:
+        """Makes a record of what ``to_dict`` returned; a score of None becomes NaN."""
+        scores = {n: math.nan if v is None else v for n, v in values["metrics"].items()}
+        return cls(**{**values, "metrics": scores})
 
 
 @dataclass
@@ -60,6 +68,10 @@ class History:
     def scores(self, metric: str) -> list[tuple[int, float]]:
         """Returns (step, score) of every validation that gave ``metric``."""
         return [(r.step, r.metrics[metric]) for r in self.records if metric in r.metrics]
+
+    def last_metrics(self) -> Mapping[str, float]:
+        """Returns the scores of the last validation; none where there was none."""
+        return next((r.metrics for r in reversed(self.records) if r.metrics), {})
 
     def save(self, path: str | Path) -> None:
         """Writes one JSON object a line, atomically."""
@@ -87,8 +99,8 @@ class History:
         *whole, _unfinished = content.split(b"\n")
         for number, line in enumerate(whole, start=1):
             try:
-                records.append(Record(**json.loads(line)))
-            except (ValueError, TypeError) as error:
+                records.append(Record.from_dict(json.loads(line)))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise DataError(
                     f"expected one line of training history as JSON, got {line[:60]!r}; "
                     "delete the line, or the file if it is not needed",
@@ -120,12 +132,22 @@ class HistoryFile:
 
     def append(self, record: Record) -> None:
         """Adds one line."""
-        if self.path is not None:
-            with self.path.open("ab") as file:
-                file.write((json.dumps(record.to_dict()) + "\n").encode())
+        self._write((json.dumps(record.to_dict()) + "\n").encode())
 
     def sync(self) -> None:
         """Waits until the lines are on the disk, so that a checkpoint is never ahead of them."""
-        if self.path is not None:
+        self._write(b"", sync=True)
+
+    def _write(self, data: bytes, sync: bool = False) -> None:
+        if self.path is None:
+            return
+        try:
             with self.path.open("ab") as file:
-                os.fsync(file.fileno())
+                file.write(data)
+                if sync:
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise OutputError(
+                f"{self.path}: the history cannot be written ({error.strerror}); the last "
+                "checkpoint is untouched: free some space or restore access, and resume"
+            ) from error

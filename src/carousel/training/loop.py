@@ -119,7 +119,6 @@ class _Run:
         self.timer = Timer(clock, self.counters.elapsed)
         self.learning_rate = 0.0
         self.grad_norm = 0.0
-        self.metrics: dict[str, float] = {}
         if self.counters.step > 0:
             progress.note(f"goes on after step {self.counters.step}")
 
@@ -261,7 +260,7 @@ class _Run:
         used = counters.used(options, self.task.batches_per_epoch(), elapsed)
         self.progress.show(Moment(record=record, used=used, is_line=is_line))
 
-    def validate(self) -> dict[str, float]:
+    def validate(self) -> Mapping[str, float]:
         """Scores the weights that would be kept, remembers them if they are the best."""
         module = self.learner.candidate
         metrics: Mapping[str, float] = {}
@@ -271,11 +270,11 @@ class _Run:
             with torch.no_grad():
                 metrics = self.task.validate(module)
             module.train()
-        self.metrics = json.loads(self.group.from_first(json.dumps(metrics).encode()))
-        assert self.task.metric in self.metrics, f"validate() gives no {self.task.metric!r}"
-        if self.counters.count_score(self.metrics[self.task.metric]):
+        metrics = json.loads(self.group.from_first(json.dumps(metrics).encode()))
+        assert self.task.metric in metrics, f"validate() gives no {self.task.metric!r}"
+        if self.counters.count_score(metrics[self.task.metric]):
             self.learner.keep_best()
-        return self.metrics
+        return metrics
 
     def finish(self, reason: str) -> TrainingResult:
         counters = self.counters
@@ -292,7 +291,7 @@ class _Run:
             stop_reason=reason,
             best_score=counters.best_score,
             best_step=counters.best_step,
-            metrics=self.metrics,
+            metrics=self.keeper.history.last_metrics(),
             history=self.keeper.history,
         )
 
