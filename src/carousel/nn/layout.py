@@ -113,6 +113,20 @@ def arguments(
     )
 
 
+def padded(packed: PackedSequence, *, batch_first: bool = False) -> tuple[Tensor, Tensor]:
+    """Returns the padded tensor that a sequence was packed from, and its lengths.
+
+    Raises:
+        ShapeError: where what was packed had no features.
+    """
+    if packed.data.dim() != 2:
+        raise ShapeError(
+            f"input: expected packed data of 2 dimensions, (steps, input_size); "
+            f"got {tuple(packed.data.shape)}. Pack a tensor (time, batch, input_size)"
+        )
+    return pad_packed_sequence(packed, batch_first=batch_first)
+
+
 def _packed_arguments(
     packed: PackedSequence,
     hx: tuple[Tensor, Tensor] | None,
@@ -127,13 +141,8 @@ def _packed_arguments(
                 f"{name}: expected none beside a PackedSequence, which has its own lengths and no "
                 f"padded layout; got both. Give the padded tensor with lengths instead"
             )
-    if packed.data.dim() != 2:
-        raise ShapeError(
-            f"input: expected packed data of 2 dimensions, (steps, input_size); "
-            f"got {tuple(packed.data.shape)}. Pack a tensor (time, batch, input_size)"
-        )
+    inputs, own_lengths = padded(PackedSequence(packed.data, packed.batch_sizes))
     _check_features(packed.data, sizes, dtype)
-    inputs, own_lengths = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
     state = _initial(hx, inputs, inputs.shape[1], sizes, batched=True)
     return Arguments(
         inputs,

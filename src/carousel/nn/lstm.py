@@ -18,14 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.parameter import Parameter
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
 from carousel.engines import Choice, EngineOptions, EngineResult, LayerWeights, State
 from carousel.engines.selection import check_name
 from carousel.errors import OptionError
 from carousel.nn.cudnn import flatten_weights
-from carousel.nn.layout import Arguments, Padded, Sizes, arguments
+from carousel.nn.layout import Arguments, Padded, Sizes, arguments, padded
 from carousel.nn.trace import Trace
 
 
@@ -154,7 +154,7 @@ class LSTM(torch.nn.Module):
             The values by layer and direction, with the output and state of the plain call.
         """
         if isinstance(input, PackedSequence) and lengths is None and reset is None:
-            input, lengths = pad_packed_sequence(input, batch_first=self.batch_first)
+            input, lengths = padded(input, batch_first=self.batch_first)
         call = self._arguments(input, hx, lengths, reset)
         result = self._run(call, trace=True)
         assert isinstance(call.layout, Padded)
