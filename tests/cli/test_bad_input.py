@@ -1,4 +1,4 @@
-"""Bad input: exit code 2, a message that names the place and the remedy, and nothing written."""
+"""Bad input: exit code 2, a message that names place and remedy, and nothing written."""
 
 from __future__ import annotations
 
@@ -8,11 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from carousel.cli import main
 from tests.tasks.forecasting.small_data import csv_lines, write_csv
 
-SMALL = "--horizon 4 --context 12 --holdout 4 --validation 4 --max-steps 2 --progress none".split()
+from carousel.cli import main
+
+SMALL = [
+    "--horizon",
+    "4",
+    "--context",
+    "12",
+    "--holdout",
+    "4",
+    "--validation",
+    "4",
+    "--max-steps",
+    "2",
+    "--progress",
+    "none",
+]
 Spoil = Callable[[list[str]], list[str]]
 
 
@@ -31,7 +44,11 @@ CASES: dict[str, tuple[Spoil, list[str], list[str]]] = {
         [],
         ["'unique_id'", "did you mean 'uniqueid'"],
     ),
-    "covariate missing": (lambda lines: lines, ["--covariates", "windy"], ["'windy'", "covariates"]),
+    "covariate missing": (
+        lambda lines: lines,
+        ["--covariates", "windy"],
+        ["'windy'", "covariates"],
+    ),
     "text in a number column": (
         replaced(7, "a,2024-01-01 05:00,warm"),
         [],

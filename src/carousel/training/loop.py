@@ -119,6 +119,8 @@ class _Run:
         self.timer = Timer(clock, self.counters.elapsed)
         self.learning_rate = 0.0
         self.grad_norm = 0.0
+        if task.introduction:
+            progress.note(task.introduction)
         if self.counters.step > 0:
             progress.note(f"goes on after step {self.counters.step}")
 

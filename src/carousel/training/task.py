@@ -25,10 +25,13 @@ class Task(Protocol[Batch]):
         module: what is trained. Its buffers are those of rank 0 in the end.
         metric: the entry of ``validate``'s result that decides which weights are best; lower is
             better (return the negative of a score). Empty: the last weights are kept.
+        introduction: what the user is told before the first step, such as what was found in the
+            data; empty for nothing.
     """
 
     module: nn.Module
     metric: str = ""
+    introduction: str = ""
 
     def batches(self, epoch: int, start: int, shard: Shard) -> Iterator[Batch | None]:
         """Yields this rank's share of the global batches ``start``, ``start + 1``, … of an epoch.

@@ -60,6 +60,10 @@ class ForecastingTask(Task[Window]):
         self.options, self.plan = options, plan
         self.batch_size, self.seed = run.batch_size, run.seed
         self.levels = torch.tensor(options.quantiles)
+        self.introduction = (
+            f"{windows.panel.summary()}; reads {plan.context} steps, forecasts {options.horizon}; "
+            f"{len(self.series):,} training windows"
+        )
 
     def batches(self, epoch: int, start: int, shard: Shard) -> Iterator[Window | None]:
         """Yields this rank's windows of each global batch."""

@@ -1,0 +1,146 @@
+"""Tables from files and from frames of every library, and the stamps they hold."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import zoneinfo
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from carousel.data.tables import format_stamps, read_table, write_table
+from carousel.errors import DataError
+
+HOUR = 3_600_000_000_000
+
+
+def stamps_of(texts: list[str], text_format: str | None = None) -> tuple[np.ndarray, list[str]]:
+    """Reads text stamps and writes them back."""
+    table = read_table(pl.DataFrame({"ds": texts}))
+    stamps, style = table.stamps("ds", text_format)
+    return stamps, format_stamps(stamps, style)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2013-01-31",
+        "2013-01-31 18:00",
+        "2013-01-31T18:00",
+        "2013-01-31 18:00:05",
+        "2013-01-31T18:00:05",
+        "2013-01-31T18:00:05Z",
+        "2013/01/31",
+        "2013/01/31 18:00",
+        "20130131",
+        "2013-01",
+    ],
+)
+def test_iso_stamps_are_read_and_written_back_alike(text: str) -> None:
+    stamps, written = stamps_of([text])
+    wanted = text.replace("/", "-").removesuffix("Z")
+    wanted = "2013-01-31" if wanted == "20130131" else wanted
+    assert stamps[0] == np.datetime64(wanted, "ns").astype(np.int64)
+    assert written == [text]
+
+
+def test_a_given_format_is_used() -> None:
+    stamps, written = stamps_of(["31.01.2013", "01.02.2013"], "%d.%m.%Y")
+    assert np.diff(stamps) == [24 * HOUR]
+    assert written == ["31.01.2013", "01.02.2013"]
+
+
+def test_an_offset_is_counted_in_utc() -> None:
+    stamps, written = stamps_of(["2013-01-31T18:00:00+02:00"])
+    assert stamps[0] == np.datetime64("2013-01-31T16:00", "ns").astype(np.int64)
+    assert written == ["2013-01-31T16:00:00Z"]
+
+
+def test_whole_numbers_are_steps() -> None:
+    stamps, written = stamps_of(["1", "2", "10"])
+    assert stamps.tolist() == [1, 2, 10]
+    assert written == ["1", "2", "10"]
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas", "pyarrow", "lazy"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_frames_of_every_library_keep_their_stamps(library: str, zone: str | None) -> None:
+    local = zoneinfo.ZoneInfo(zone) if zone else None
+    first = datetime.datetime(2013, 7, 1, 2, tzinfo=local)
+    frame = pl.DataFrame({"ds": [first, first + datetime.timedelta(hours=1)], "y": [1.0, None]})
+    given = {
+        "polars": lambda: frame,
+        "pandas": lambda: frame.to_pandas(),
+        "pyarrow": lambda: frame.to_arrow(),
+        "lazy": lambda: frame.lazy(),
+    }[library]()
+    table = read_table(given)
+    stamps, style = table.stamps("ds", None)
+    wanted = np.datetime64("2013-07-01T00" if zone else "2013-07-01T02", "ns").astype(np.int64)
+    assert stamps.tolist() == [wanted, wanted + HOUR]
+    assert np.array_equal(table.numbers("y"), [1.0, np.nan], equal_nan=True)
+    back = write_table({"ds": format_stamps(stamps, style), "x": [1.5, 2.5]}, table)
+    assert type(back).__module__.split(".")[0] == ("polars" if library == "lazy" else library)
+    again, _ = read_table(back).stamps("ds", None)
+    assert again.tolist() == stamps.tolist()
+
+
+def test_dates_stay_dates() -> None:
+    table = read_table(pl.DataFrame({"ds": [datetime.date(2013, 1, 1)]}))
+    stamps, style = table.stamps("ds", None)
+    assert format_stamps(stamps, style) == [datetime.date(2013, 1, 1)]
+
+
+def test_pandas_columns_of_objects_are_read() -> None:
+    table = read_table(pd.DataFrame({"y": pd.Series([1, None, "2.5", "NA"], dtype=object)}))
+    assert np.array_equal(table.numbers("y"), [1, np.nan, 2.5, np.nan], equal_nan=True)
+    bad = read_table(pd.DataFrame({"y": pd.Series([1, "warm"], dtype=object)}))
+    with pytest.raises(DataError, match=r"row 1.*'warm'"):
+        bad.numbers("y")
+
+
+@pytest.mark.parametrize("word", ["", "NA", "na", "N/A", "NaN", "null", "None", "-", "?"])
+def test_words_for_missing(word: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"x,y\n1,{word}\n2,3\n")
+    assert np.array_equal(read_table(path).numbers("y"), [np.nan, 3.0], equal_nan=True)
+
+
+def test_files_of_each_kind_read_the_same(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": ["x", "y"], "y": [1.25, None]})
+    frame.write_csv(tmp_path / "t.csv")
+    frame.write_csv(tmp_path / "t.tsv", separator="\t")
+    frame.write_parquet(tmp_path / "t.parquet")
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress((tmp_path / "t.csv").read_bytes()))
+    for name in ("t.csv", "t.tsv", "t.parquet", "t.csv.gz"):
+        table = read_table(tmp_path / name)
+        assert table.names == ["a", "y"]
+        assert table.labels("a").tolist() == ["x", "y"]
+        assert np.array_equal(table.numbers("y"), [1.25, np.nan], equal_nan=True)
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\nx,1\nx,2\nx,three\n")
+    with pytest.raises(DataError) as caught:
+        read_table(path).numbers("y")
+    assert (caught.value.line, caught.value.column) == (4, "y")
+    assert caught.value.source == str(path)
+
+
+def test_what_is_no_table_is_refused() -> None:
+    with pytest.raises(DataError, match="got list"):
+        read_table([1, 2, 3])
+    with pytest.raises(DataError, match="no rows"):
+        read_table(pl.DataFrame({"y": []}))
+
+
+def test_columns_of_numbers_are_told_from_others(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,c,d\nx,1,NA,1\ny,NA,NA,2\nz,3,NA,oops\n")
+    table = read_table(path)
+    assert [table.is_numeric(name) for name in "abcd"] == [False, True, False, True]

@@ -1,0 +1,80 @@
+"""Panels: rows on a regular grid, gaps as missing values, roles of columns."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.tasks.forecasting.small_data import START, frame
+
+from carousel.errors import DataError
+from carousel.tasks.forecasting.data import options_for, read_panel
+from carousel.tasks.forecasting.options import ForecastingOptions
+
+HORIZON = ForecastingOptions(horizon=4)
+
+
+def test_gaps_and_missing_values_become_nan_and_nothing_else_does() -> None:
+    given = frame(length=30)
+    given = given.with_columns(y=pl.when(pl.col("y").rank() == 5).then(None).otherwise("y"))
+    kept = given.filter(~pl.int_range(pl.len()).is_in([3, 4, 35]))
+    panel = read_panel(kept, HORIZON)
+    assert panel.lengths.tolist() == [30, 30]
+    for s, name in enumerate("ab"):
+        wanted = given.filter(pl.col("unique_id") == name)["y"].to_numpy().copy()
+        wanted[[3, 4] if name == "a" else [5]] = np.nan
+        assert np.array_equal(panel.target(s), wanted, equal_nan=True)
+    hour = 3_600_000_000_000
+    assert (np.diff(panel.stamps[:30]) == hour).all()
+
+
+def test_series_may_be_interleaved() -> None:
+    given = frame(length=20)
+    mixed = given.sort("ds", maintain_order=True)
+    one, other = read_panel(given, HORIZON), read_panel(mixed, HORIZON)
+    assert one.ids.tolist() == other.ids.tolist()
+    assert np.array_equal(one.values, other.values)
+
+
+def test_other_columns_of_numbers_become_covariates() -> None:
+    given = frame(length=20).with_columns(note=pl.lit("x"), rain=pl.lit(1))
+    assert read_panel(given, HORIZON).covariates == ("wind", "rain")
+    chosen = ForecastingOptions(horizon=4, covariates=("rain",))
+    assert read_panel(given, chosen).covariates == ("rain",)
+    none = ForecastingOptions(horizon=4, covariates=())
+    assert read_panel(given, none).values.shape == (40, 1)
+
+
+def test_a_table_without_a_column_of_series_is_one_series() -> None:
+    single = frame(names=["a"], length=20).drop("unique_id")
+    panel = read_panel(single, HORIZON)
+    assert (len(panel.ids), panel.has_ids) == (1, False)
+    wanted = ForecastingOptions(horizon=4, id_column="station")
+    with pytest.raises(DataError, match="'station'"):
+        read_panel(single, wanted)
+
+
+def test_rows_of_a_frame_are_named_from_0() -> None:
+    given = frame(names=["a"], length=20).with_columns(
+        y=pl.when(pl.col("y").rank() == 1).then(float("inf")).otherwise("y")
+    )
+    row = int(given["y"].arg_max())
+    with pytest.raises(DataError, match=rf"row {row}: .*infinite"):
+        read_panel(given, HORIZON)
+
+
+def test_samples_bring_the_roles_of_their_columns() -> None:
+    values = options_for("sample:weather", {"horizon": 24, "covariates": ("dewp",)})
+    assert (values["target"], values["covariates"]) == ("temp", ("dewp",))
+    assert options_for("weather.csv", {"horizon": 24}) == {"horizon": 24}
+
+
+def test_the_summary_names_the_step_and_what_is_missing() -> None:
+    given = frame(length=50, step=datetime.timedelta(minutes=15))
+    given = given.with_columns(
+        y=pl.when(pl.col("ds") < START + datetime.timedelta(hours=1)).then(None).otherwise("y")
+    )
+    words = read_panel(given, HORIZON).summary()
+    assert words == "2 series, 100 rows, one every 15 minutes, 8.0% of the target missing"

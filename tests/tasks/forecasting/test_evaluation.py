@@ -1,0 +1,148 @@
+"""The backtest against loops written out, and the report's words against its numbers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.tasks.forecasting.small_data import QUICK, SMALL, frame
+
+from carousel.errors import OptionError
+from carousel.tasks.forecasting import Forecaster, Report
+from carousel.tasks.forecasting.evaluation import central_intervals
+from carousel.tasks.forecasting.report import Scores
+
+
+@pytest.fixture(scope="module")
+def rows() -> pl.DataFrame:
+    hole = pl.int_range(pl.len()).over("unique_id").is_in([71, 75])
+    return frame().with_columns(y=pl.when(hole).then(None).otherwise("y"))
+
+
+@pytest.fixture(scope="module")
+def model(rows: pl.DataFrame) -> Forecaster:
+    return Forecaster(**SMALL).fit(rows, run=QUICK)
+
+
+def test_baselines_and_mase_by_loops(model: Forecaster, rows: pl.DataFrame) -> None:
+    report = model.evaluate(rows)
+    assert report.num_windows == 2 * 3  # a holdout of 12 rows holds 3 horizons of 4
+    walk, seasonal, smape_terms = {}, {}, []
+    for name in "ab":
+        y = rows.filter(pl.col("unique_id") == name)["y"].to_numpy()
+        naive = np.nanmean(np.abs(y[6:68] - y[: 68 - 6]))
+        errors: dict[str, list[float]] = {"walk": [], "seasonal": []}
+        for origin in (68, 72, 76):
+            last = y[:origin][~np.isnan(y[:origin])][-1]
+            for k in range(4):
+                actual = y[origin + k]
+                if np.isnan(actual):
+                    continue
+                back = origin + k - 6
+                while np.isnan(y[back]):
+                    back -= 6
+                errors["walk"].append(abs(actual - last))
+                errors["seasonal"].append(abs(actual - y[back]))
+                smape_terms.append(200 * abs(actual - last) / (abs(actual) + abs(last)))
+        walk[name] = np.mean(errors["walk"]) / naive
+        seasonal[name] = np.mean(errors["seasonal"]) / naive
+    scores = report.scores
+    assert report.num_points == 2 * 10
+    assert scores["random walk"].mase == pytest.approx(np.mean(list(walk.values())))
+    assert scores["seasonal naive"].mase == pytest.approx(np.mean(list(seasonal.values())))
+    assert scores["random walk"].smape == pytest.approx(np.mean(smape_terms))
+    assert [row["random walk"] for row in report.by_series] == pytest.approx(list(walk.values()))
+
+
+def test_a_point_forecast_has_the_pinball_loss_of_half_its_error(
+    model: Forecaster, rows: pl.DataFrame
+) -> None:
+    for name, scores in model.evaluate(rows).scores.items():
+        if name != "this model":
+            assert scores.pinball == pytest.approx(scores.mase / 2)
+
+
+def test_the_batched_pass_forecasts_what_predict_does(
+    model: Forecaster, rows: pl.DataFrame
+) -> None:
+    tested = model.evaluate(rows, stride=1).backtest
+    for origin in (68, 70):
+        known = rows.filter(pl.int_range(pl.len()).over("unique_id") < origin)
+        forecast = model.predict(known)
+        for s in (0, 1):
+            window = np.flatnonzero((tested.series == s) & (tested.origin == origin))[0]
+            wanted = forecast["y"].to_numpy()[4 * s : 4 * s + 4]
+            assert tested.median[:, window] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_no_row_that_fitting_saw_is_scored(model: Forecaster, rows: pl.DataFrame) -> None:
+    report = model.evaluate(rows, stride=1)
+    assert report.backtest.origin.min() == 68
+    assert report.first == "2024-01-03 20:00:00"
+    assert report.last == "2024-01-04 07:00:00"
+
+
+def test_a_stride_below_one_is_refused(model: Forecaster, rows: pl.DataFrame) -> None:
+    with pytest.raises(OptionError, match="stride"):
+        model.evaluate(rows, stride=0)
+
+
+def test_the_report_prints_and_serialises(model: Forecaster, rows: pl.DataFrame) -> None:
+    report = model.evaluate(rows)
+    words = str(report)
+    for name, scores in report.scores.items():
+        line = next(line for line in words.splitlines() if line.startswith(name))
+        assert f"{scores.mase:.3f}" in line
+    plain = json.loads(json.dumps(report.to_dict()))
+    assert plain["mase_ratio"] == pytest.approx(
+        report.scores["this model"].mase / report.scores["seasonal naive"].mase
+    )
+    assert set(plain["scores"]["this model"]["coverage"]) == {"0.8", "0.95"}
+    assert len(plain["by_step"]["random walk"]) == 4
+
+
+def with_scores(report: Report, model: float, naive: float, walk: float) -> Report:
+    made = {
+        name: Scores(mase=mase, smape=0.0, mae=0.0, pinball=0.0)
+        for name, mase in zip(report.scores, (model, naive, walk), strict=True)
+    }
+    return replace(report, scores=made)
+
+
+def test_the_verdict_is_against_the_best_baseline(model: Forecaster, rows: pl.DataFrame) -> None:
+    report = model.evaluate(rows)
+    assert "beats the best baseline, random walk" in with_scores(report, 0.8, 2.0, 1.0).verdict
+    assert "20.0% lower" in with_scores(report, 0.8, 2.0, 1.0).verdict
+    lost = with_scores(report, 1.1, 1.0, 3.0).verdict
+    assert "does NOT beat the best baseline, seasonal naive" in lost
+    assert "Use the seasonal naive forecast" in lost
+    assert "undefined" in with_scores(report, float("nan"), float("nan"), float("nan")).verdict
+
+
+def test_constant_series_are_left_out_of_mase_and_said_so() -> None:
+    flat = frame(["a", "flat"]).with_columns(
+        y=pl.when(pl.col("unique_id") == "flat").then(5.0).otherwise("y")
+    )
+    report = Forecaster(**SMALL).fit(flat, run=QUICK).evaluate(flat)
+    assert report.num_undefined == 1
+    assert "1 constant series left out" in str(report)
+    alone = report.by_series[0]["this model"]
+    assert report.model.mase == pytest.approx(alone)
+
+
+def test_pictures_are_drawn(model: Forecaster, rows: pl.DataFrame, tmp_path: Path) -> None:
+    report = model.evaluate(rows)
+    assert report.plot(tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in model.plot(rows, tmp_path / "f.svg").read_bytes()
+    with pytest.raises(OptionError, match=r"\.png"):
+        report.plot(tmp_path / "b.jpg")
+
+
+def test_central_intervals_are_symmetric_pairs() -> None:
+    assert central_intervals((0.025, 0.1, 0.5, 0.9, 0.975)) == [(1, 3), (0, 4)]
+    assert central_intervals((0.1, 0.5, 0.8)) == []
+    assert central_intervals((0.05, 0.3, 0.5, 0.95)) == [(0, 3)]
