@@ -60,11 +60,20 @@ class PyTorchEngine:
         if weights[0].weight_hr is not None and inputs.device.type == "cpu":
             _spend_projection_warning()
         if options.lengths is None:
-            outputs, h, c = torch.lstm(
-                inputs, (state.h, state.c), *_kernel_arguments(weights, options), False
-            )
-            return EngineResult(outputs, State(h, c))
+            return self._run_even(inputs, state, weights, options)
         return self._run_ragged(inputs, state, weights, options)
+
+    def _run_even(
+        self,
+        inputs: Float[Tensor, "T B I"],
+        state: State,
+        weights: tuple[LayerWeights, ...],
+        options: EngineOptions,
+    ) -> EngineResult:
+        outputs, h, c = torch.lstm(
+            inputs, (state.h, state.c), *_kernel_arguments(weights, options), False
+        )
+        return EngineResult(outputs, State(h, c))
 
     def _run_ragged(
         self,
@@ -79,6 +88,8 @@ class PyTorchEngine:
         lengths = options.lengths.to("cpu", torch.int64)
         if B == 0 or int(lengths.max()) == 0:
             return ReferenceEngine().run(inputs, state, weights, options)
+        if int(lengths.min()) == T:  # nothing is ragged, and packing costs oneDNN's kernel
+            return self._run_even(inputs, state, weights, options)
         rows = None
         if int(lengths.min()) == 0:  # packing refuses sequences of no steps
             rows = lengths.nonzero()[:, 0]
