@@ -1,0 +1,1 @@
+"""From files to checked numbers and batches: tables, samples, batching, storage."""

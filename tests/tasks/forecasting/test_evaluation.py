@@ -13,7 +13,7 @@ from tests.tasks.forecasting.small_data import QUICK, SMALL, frame
 
 from carousel.errors import OptionError
 from carousel.tasks.forecasting import Forecaster, Report
-from carousel.tasks.forecasting.evaluation import central_intervals
+from carousel.tasks.forecasting.metrics import central_intervals
 from carousel.tasks.forecasting.report import Scores
 
 

@@ -12,7 +12,7 @@ import torch
 
 from carousel.tasks.forecasting.data import Panel
 from carousel.tasks.forecasting.fitted import Fitted
-from carousel.tasks.forecasting.metrics import coverage, pinball, smape
+from carousel.tasks.forecasting.metrics import central_intervals, coverage, pinball, smape
 from carousel.tasks.forecasting.report import Report, Scores
 from carousel.tasks.forecasting.windows import naive_errors
 
@@ -162,13 +162,3 @@ def backtest(
         naive_error=naive_errors(panel, fitted.plan.season, first),
         season=fitted.plan.season,
     )
-
-
-def central_intervals(levels: tuple[float, ...]) -> list[tuple[int, int]]:
-    """Returns the index pairs of quantiles that lie even about the median, narrowest first."""
-    pairs = []
-    for low in range(len(levels) // 2 - 1, -1, -1):
-        partner = [j for j, q in enumerate(levels) if abs(q + levels[low] - 1) < 1e-9]
-        if levels[low] < 0.5 and partner:
-            pairs.append((low, partner[0]))
-    return pairs

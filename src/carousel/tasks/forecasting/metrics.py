@@ -46,3 +46,13 @@ def coverage(actual: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
     """Returns the share of actual values inside [low, high]."""
     real = ~np.isnan(actual)
     return float(((actual >= low) & (actual <= high))[real].mean())
+
+
+def central_intervals(levels: tuple[float, ...]) -> list[tuple[int, int]]:
+    """Returns the index pairs of quantiles that lie even about the median, narrowest first."""
+    pairs = []
+    for low in range(len(levels) // 2 - 1, -1, -1):
+        partner = [j for j, q in enumerate(levels) if abs(q + levels[low] - 1) < 1e-9]
+        if levels[low] < 0.5 and partner:
+            pairs.append((low, partner[0]))
+    return pairs

@@ -14,10 +14,11 @@ import numpy as np
 from carousel.data.extras import import_extra
 from carousel.data.storage import write_atomically
 from carousel.errors import OptionError
-from carousel.tasks.forecasting.evaluation import Backtest, central_intervals
+from carousel.tasks.forecasting.metrics import central_intervals
 
 if TYPE_CHECKING:
     from carousel.tasks.forecasting.data import Panel
+    from carousel.tasks.forecasting.evaluation import Backtest
     from carousel.tasks.forecasting.fitted import Fitted
     from carousel.tasks.forecasting.report import Report
 
