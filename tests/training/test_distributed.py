@@ -16,7 +16,7 @@ import torch
 
 from carousel.data.batching import Shard
 from carousel.training import History, RunOptions, train
-from carousel.training.distributed import process_group
+from carousel.training.distributed import joined_group
 from training.small_task import SmallTask
 
 SCRIPT = Path(__file__).with_name("small_task.py")
@@ -59,6 +59,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [*command, str(SCRIPT), str(folder), json.dumps(runs)],
         capture_output=True,
         text=True,
+        timeout=300,  # seconds; a deadlock must end, and be seen
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::FutureWarning"},
     )
     assert done.returncode == 0, done.stderr
@@ -107,12 +108,12 @@ def test_two_processes_stop_together_on_a_loss_that_is_not_finite(two: Path) -> 
 def test_one_process_has_nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
-    with process_group("cpu") as group:
-        assert (group.is_alone, group.is_first, group.device.type) == (True, True, "cpu")
-        assert group.sums(1.5, True) == [1.5, 1]
-        assert group.from_first(b"a") == b"a"
-        assert group.from_all(b"a") == [b"a"]
-        group.wait()
+    group = joined_group("cpu")
+    assert (group.is_alone, group.is_first, group.device.type) == (True, True, "cpu")
+    assert group.sums(1.5, True) == [1.5, 1]
+    assert group.from_first(b"a") == b"a"
+    assert group.from_all(b"a") == [b"a"]
+    group.wait()
 
 
 def test_a_group_that_the_caller_set_up_is_used_and_left_standing(tmp_path: Path) -> None:
@@ -120,8 +121,8 @@ def test_a_group_that_the_caller_set_up_is_used_and_left_standing(tmp_path: Path
         "gloo", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1
     )
     try:
-        with process_group("cpu") as group:
-            assert group.shard == Shard(0, 1)
+        group = joined_group("cpu")
+        assert group.shard == Shard(0, 1)
         assert torch.distributed.is_initialized()
     finally:
         torch.distributed.destroy_process_group()

@@ -5,9 +5,8 @@ Knows nothing of models. One process alone is the case world = 1, without any co
 
 from __future__ import annotations
 
-import contextlib
+import atexit
 import os
-from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
@@ -101,12 +100,12 @@ class ProcessGroup:
             dist.barrier()
 
 
-@contextlib.contextmanager
-def process_group(device: str) -> Iterator[ProcessGroup]:
+def joined_group(device: str) -> ProcessGroup:
     """Joins the processes that ``torchrun`` started (RANK and WORLD_SIZE in the environment).
 
-    The backend is NCCL on GPUs and gloo on CPUs. A group that the caller has set up is used and
-    left standing.
+    The backend is NCCL on GPUs and gloo on CPUs. A group that stands already is used. One that is
+    set up here stands until the process ends, because PyTorch cannot safely set up a second one: a
+    fast process may still find the addresses of the first.
 
     Args:
         device: "auto", "cpu" or "cuda".
@@ -116,16 +115,17 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
         torch.cuda.set_device(where)
     launched = "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
     joined = dist.is_available() and dist.is_initialized()
-    if joined or launched:
-        if not joined:
-            dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
-        try:
-            yield ProcessGroup(Shard(dist.get_rank(), dist.get_world_size()), where)
-        finally:
-            if not joined:
-                dist.destroy_process_group()
-    else:
-        yield ProcessGroup(Shard(), where)
+    if launched and not joined:
+        dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+        atexit.register(_leave)
+    if launched or joined:
+        return ProcessGroup(Shard(dist.get_rank(), dist.get_world_size()), where)
+    return ProcessGroup(Shard(), where)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _as_tensor(data: bytes) -> Tensor:

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from carousel.errors import DataError, NonFiniteError, OptionError
 from carousel.training.counters import Timer
 from carousel.training.devices import check_precision, to_device
-from carousel.training.distributed import ProcessGroup, process_group
+from carousel.training.distributed import ProcessGroup, joined_group
 from carousel.training.history import History
 from carousel.training.keeping import RunKeeper
 from carousel.training.learner import Learner
@@ -83,9 +83,9 @@ def train(
     """
     options = options.complete()
     _refuse_idle_options(task, options)
+    group = joined_group(options.device)
     with (
         callers_randomness_kept(),
-        process_group(options.device) as group,
         StopSignals() as signals,
         _reporting(progress, options, group) as shown,
     ):
