@@ -1,0 +1,35 @@
+"""Every example runs, alone and without a warning, and prints what it promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+PROMISED = {
+    "01_drop_in.py": ["outputs behind the end are 0: True", "as if alone: True", "engine: "],
+    "02_see_the_gates.py": ["  0.9  1.000  1.000   0.716", "  0.0  0.000  0.000   0.000"],
+    "03_forecast.py": ["beats the best baseline", "office"],
+}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_example(path: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for words in PROMISED[path.name]:
+        assert words in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_example_promises_something() -> None:
+    assert {path.name for path in EXAMPLES} == set(PROMISED)
