@@ -123,6 +123,17 @@ def test_files_of_each_kind_read_the_same(tmp_path: Path) -> None:
         assert np.array_equal(table.numbers("y"), [1.25, np.nan], equal_nan=True)
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_header_tells_the_separator_and_may_have_a_byte_order_mark(
+    separator: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"a{separator}y\nx{separator}1.5\n", encoding="utf-8-sig")
+    table = read_table(path)
+    assert table.names == ["a", "y"]
+    assert table.numbers("y").tolist() == [1.5]
+
+
 def test_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,y\nx,1\nx,2\nx,three\n")

@@ -40,6 +40,7 @@ TIME_FORMATS = (
 DATA_CELL = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?|\d{4}-\d{2}(-\d{2}([T ].*)?)?")
 # What 64 bits of nanoseconds around 1970 can count, in whole years.
 FIRST_YEAR, LAST_YEAR = 1677, 2262
+OTHER_SEPARATORS = (";", "\t")
 CSV_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
@@ -324,7 +325,7 @@ def _read_file(path: Path) -> Table:
         if kind in PARQUET_SUFFIXES:
             frame = pl.read_parquet(path)
         elif kind in CSV_SEPARATORS:
-            frame = pl.read_csv(path, separator=CSV_SEPARATORS[kind], infer_schema=False)
+            frame = _read_csv(path, CSV_SEPARATORS[kind])
         else:
             raise DataError(
                 f"expected a name that ends in .csv, .tsv or .parquet (.csv.gz too), got "
@@ -340,6 +341,16 @@ def _read_file(path: Path) -> Table:
     if len(frame) == 0:
         raise DataError("the file has a header and no rows", source=path)
     return Table(nw.from_native(frame, eager_only=True), str(path), is_text)
+
+
+def _read_csv(path: Path, separator: str) -> Any:
+    """Reads a CSV file as text; one whose header holds only semicolons or tabs is read by those."""
+    pl = import_extra("polars", "forecasting")
+    frame = pl.read_csv(path, separator=separator, infer_schema=False)
+    for other in OTHER_SEPARATORS:
+        if frame.width == 1 and other in frame.columns[0]:
+            return pl.read_csv(path, separator=other, infer_schema=False)
+    return frame
 
 
 def _refuse_headless(names: Sequence[str], path: Path) -> None:
