@@ -364,6 +364,19 @@ def test_validation_does_not_disturb_training() -> None:
     assert torch.equal(weights[0], weights[2])
 
 
+def test_validation_draws_the_same_whatever_training_drew() -> None:
+    class Drawing(SmallTask):
+        def validate(self, module: nn.Module) -> dict[str, float]:
+            return {"mse": float(torch.rand(()))}
+
+    scores = []
+    for dropout in (0.0, 0.2):
+        run = run_options(validate_every=3)
+        scores.append(train(Drawing(run, dropout=dropout), run).history.scores("mse"))
+    assert scores[0] == scores[1]
+    assert len({score for _, score in scores[0]}) == 4
+
+
 def test_a_checkpoint_that_cannot_be_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
