@@ -1,0 +1,76 @@
+"""Parameters made from options classes: all of them, and only what was given."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from cyclopts import App
+
+from carousel.cli.parameters import check_overlap, split_values, with_options
+from carousel.errors import OptionError
+from carousel.options import option, options
+
+
+@options
+class Sowing:
+    depth: int = option(help="how deep", unit="mm", low=1)
+    seeds: tuple[str, ...] | None = option(default=None, help="which seeds")
+    rows: tuple[float, ...] = option(default=(1.0, 2.5), help="where the rows are")
+
+
+@options
+class Watering:
+    often: bool = option(default=False, help="water often")
+    method: str = option(default="can", help="what with", choices=("can", "hose"))
+
+
+def parsed(*words: str) -> dict[str, Any]:
+    app = App(result_action="return_value")
+
+    @app.default
+    @with_options({"Sowing": Sowing, "Watering": Watering}, without=("method",))
+    def garden(**values: Any) -> dict[str, Any]:
+        return values
+
+    found: dict[str, Any] = app(list(words), exit_on_error=False, print_error=False)
+    return found
+
+
+def test_only_what_is_given_arrives() -> None:
+    assert parsed("--depth", "3") == {"depth": 3}
+    assert parsed("--depth", "3", "--often") == {"depth": 3, "often": True}
+
+
+def test_lists_take_many_words_or_none() -> None:
+    given = parsed("--seeds", "pea", "bean", "--depth", "3", "--rows", "1", "4.5")
+    assert given == {"depth": 3, "seeds": ("pea", "bean"), "rows": (1.0, 4.5)}
+    assert parsed("--depth", "3", "--empty-seeds")["seeds"] == ()
+
+
+def test_what_is_left_out_is_unknown() -> None:
+    with pytest.raises(Exception, match="method"):
+        parsed("--depth", "3", "--method", "hose")
+
+
+def test_values_are_dealt_to_their_classes() -> None:
+    values = {"depth": 3, "often": True}
+    assert split_values(values, Sowing, Watering) == [{"depth": 3}, {"often": True}]
+
+
+def test_two_classes_with_a_name_in_common_are_refused() -> None:
+    check_overlap(Sowing, Watering)
+    with pytest.raises(OptionError, match="depth"):
+        check_overlap(Sowing, Sowing)
+
+
+def test_help_tells_unit_choices_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+    app = App(result_action="return_value", help_format="plaintext")
+    app.default(with_options({"Sowing": Sowing, "Watering": Watering})(lambda **values: None))
+    app(["--help"], exit_on_error=False)
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "how deep (in mm)" in shown
+    assert "where the rows are (default 1 2.5)" in shown
+    assert "what with (one of can, hose; default can)" in shown
+    assert {field.name for field in dataclasses.fields(Sowing)} == {"depth", "seeds", "rows"}
