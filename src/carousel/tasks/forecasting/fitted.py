@@ -16,8 +16,15 @@ from torch import Tensor
 
 from carousel.errors import ModelError, OptionError
 from carousel.options import from_dict, to_dict
+from carousel.tasks.forecasting.calibration import (
+    RecentScores,
+    stretch_factors,
+    stretch_scores,
+    stretched,
+)
 from carousel.tasks.forecasting.data import Panel, read_panel
 from carousel.tasks.forecasting.frequency import Frequency
+from carousel.tasks.forecasting.metrics import central_intervals
 from carousel.tasks.forecasting.network import ForecastingNetwork
 from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.forecasting.plan import Plan
@@ -26,6 +33,8 @@ from carousel.tasks.forecasting.windows import CovariateScaler, Window, Windows
 TASK = "forecasting"
 SERIES_FILE = "series.json"
 _WINDOWS_AT_ONCE = 1_024
+_LEAST_CALIBRATION_VALUES = 240
+_MOST_CALIBRATION_WINDOWS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +88,51 @@ class Fitted:
             known=known,
         )
 
-    @torch.no_grad()
     def quantiles(self, windows: Windows, series: Tensor, origin: Tensor) -> np.ndarray:
-        """Returns the forecast quantiles, (K, W, Q) float64, in the units of the target."""
+        """Returns the forecast quantiles, (K, W, Q) float64, in the units of the target.
+
+        Where the options ask for it, intervals are as wide as the latest forecasts before each
+        origin say; nothing at or after an origin is looked at for it.
+        """
+        raw = self._network_quantiles(windows, series, origin)
+        if self.options.calibration == 0:
+            return raw
+        return stretched(raw, self._factors(windows, series, origin), self.options.quantiles)
+
+    def _factors(self, windows: Windows, series: Tensor, origin: Tensor) -> np.ndarray:
+        """Returns how far to stretch each interval of each window, (I, W)."""
+        levels, horizon = self.options.quantiles, self.options.horizon
+        # Short horizons need more forecasts for as many values.
+        count = max(self.options.calibration, -(-_LEAST_CALIBRATION_VALUES // horizon))
+        back = horizon * torch.arange(1, count + 1)
+        earlier = (origin[:, None] - back).flatten()
+        pairs = torch.stack([series.repeat_interleave(count), earlier], dim=1)
+        pairs = pairs[earlier >= self.plan.context].unique(dim=0)
+        pairs = pairs[:: max(1, len(pairs) // _MOST_CALIBRATION_WINDOWS)]
+        factors = np.ones((len(central_intervals(levels)), len(origin)))
+        if len(pairs) == 0:
+            return factors
+        past_series, past_origin = pairs.T.contiguous()
+        actual = windows.actual(past_series, past_origin).numpy()
+        quantiles = self._network_quantiles(windows, past_series, past_origin)
+        recent = RecentScores(
+            stretch_scores(actual, quantiles, levels),
+            windows.stamps(past_series, past_origin + horizon - 1),
+        )
+        # All windows that begin at one time have one set of past forecasts, whatever their series.
+        now, first, which = np.unique(
+            windows.stamps(series, origin), return_index=True, return_inverse=True
+        )
+        for k in range(len(now)):
+            s, at = series[first[k]], origin[first[k]]
+            ends = at - 1 - back + horizon
+            known = windows.stamps(s.expand(count)[ends >= 0], ends[ends >= 0])
+            own = stretch_factors(recent.at(known), levels)
+            factors[:, which == k] = own[:, None]
+        return factors
+
+    @torch.no_grad()
+    def _network_quantiles(self, windows: Windows, series: Tensor, origin: Tensor) -> np.ndarray:
         device = next(self.network.parameters()).device
         found = []
         for window in windows.chunks(series, origin, _WINDOWS_AT_ONCE):

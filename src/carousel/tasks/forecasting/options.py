@@ -63,6 +63,15 @@ class ForecastingOptions:
         unit="steps",
         low=1,
     )
+    calibration: int = option(
+        default=10,
+        help="latest forecasts before each origin that set how wide intervals are; "
+        "0 leaves the network's own",
+        unit="forecasts",
+        low=0,
+        high=1_000,
+        source="arXiv:1905.03222 and arXiv:2106.00170",
+    )
     hidden_size: int = option(
         default=64, help="size of the memory", unit="units", low=1, high=8_192
     )

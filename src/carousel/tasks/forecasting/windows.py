@@ -106,6 +106,7 @@ class Windows:
         seen = ~np.isnan(covariates)
         self._covariates = torch.from_numpy(np.where(seen, covariates, 0.0).astype(np.float32))
         self._covariates_seen = torch.from_numpy(seen.astype(np.float32))
+        self._stamps = torch.from_numpy(padded.stamps)
         self._calendar = torch.from_numpy(calendar_features(padded.stamps, cycles))
 
     def cut(self, series: Tensor, origin: Tensor) -> Window:
@@ -198,6 +199,10 @@ class Windows:
         """Returns what came, (K, B), NaN where it is missing or lies behind the end."""
         ahead = torch.arange(self.horizon)[:, None]
         return self._y[self._begin[series] + origin + ahead]
+
+    def stamps(self, series: Tensor, row: Tensor) -> np.ndarray:
+        """Returns the time stamps of rows (W,) of ``series`` (W,), int64."""
+        return self._stamps[self._begin[series] + row].numpy()
 
     def origins(self, first: np.ndarray, last: np.ndarray, stride: int) -> tuple[Tensor, Tensor]:
         """Returns (series, origin) of every window with first ≤ origin ≤ last, ``stride`` apart.

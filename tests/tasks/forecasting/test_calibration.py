@@ -1,0 +1,106 @@
+"""Calibration by hand, its coverage on drifting noise, and that it never reads the future."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carousel.tasks.forecasting import Forecaster
+from carousel.tasks.forecasting.calibration import (
+    LEAST_SCORES,
+    RecentScores,
+    stretch_factors,
+    stretch_scores,
+    stretched,
+)
+from tests.tasks.forecasting.small_data import QUICK, SMALL, frame
+
+LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
+
+
+def test_scores_by_hand() -> None:
+    quantiles = np.array([[[1.0, 4.0, 5.0, 7.0, 9.0]] * 4])
+    actual = np.array([[9.0, 4.5, 5.0, np.nan]])
+    scores = stretch_scores(actual, quantiles, LEVELS)
+    assert scores[0, 0, :3].tolist() == [2.0, 0.5, 0.0]  # of 4 … 7
+    assert scores[1, 0, :3].tolist() == [1.0, 0.125, 0.0]  # of 1 … 9
+    assert np.isnan(scores[:, 0, 3]).all()
+
+
+def test_factors_by_hand() -> None:
+    scores = np.stack([np.arange(1.0, 100.0), np.arange(1.0, 100.0)])
+    assert stretch_factors(scores, LEVELS).tolist() == [80.0, 95.0]
+    few = np.full((2, LEAST_SCORES - 1), 3.0)
+    assert stretch_factors(few, LEVELS).tolist() == [1.0, 1.0]
+    assert stretch_factors(np.full((2, 100), np.nan), LEVELS).tolist() == [1.0, 1.0]
+
+
+def test_stretching_by_hand() -> None:
+    quantiles = np.array([[[1.0, 4.0, 5.0, 7.0, 9.0]]])
+    found = stretched(quantiles, np.array([[2.0], [0.5]]), LEVELS)
+    # The 80 % interval grows to 3 … 9; the 95 % one shrinks to 3 … 7 and gives way above.
+    assert found[0, 0].tolist() == [3.0, 3.0, 5.0, 9.0, 9.0]
+    assert stretched(quantiles, np.ones((2, 1)), LEVELS).tolist() == quantiles.tolist()
+
+
+@given(
+    steps=st.lists(st.floats(0.0, 1e3), min_size=5, max_size=5),
+    factors=st.lists(st.floats(0.0, 1e3), min_size=2, max_size=2),
+)
+def test_stretched_quantiles_never_cross_and_keep_the_median(
+    steps: list[float], factors: list[float]
+) -> None:
+    quantiles = np.cumsum(steps)[None, None]
+    found = stretched(quantiles, np.array(factors)[:, None], LEVELS)
+    assert (np.diff(found) >= 0).all()
+    assert found[0, 0, 2] == quantiles[0, 0, 2]
+
+
+def test_a_network_that_is_sure_of_itself_is_corrected() -> None:
+    """Noise three times as wide as the quantiles say, and later six times: coverage holds."""
+    rng = np.random.default_rng(0)
+    size = np.where(np.arange(400) < 200, 3.0, 6.0)
+    actual = rng.normal(size=(24, 400)) * size
+    z80, z95 = 1.2816, 1.9600
+    quantiles = np.tile(np.array([-z95, -z80, 0.0, z80, z95]), (24, 400, 1))
+    recent = RecentScores(stretch_scores(actual, quantiles, LEVELS), np.arange(400))
+    factors = np.stack(
+        [stretch_factors(recent.at(np.arange(max(w - 20, 0), w)), LEVELS) for w in range(20, 400)],
+        axis=1,
+    )
+    held = stretched(quantiles[:, 20:], factors, LEVELS)
+    truth = actual[:, 20:]
+    for low, high, share in ((1, 3, 0.8), (0, 4, 0.95)):
+        inside = ((truth >= held[..., low]) & (truth <= held[..., high])).mean()
+        assert inside == pytest.approx(share, abs=0.02)
+    assert factors[0, 100] == pytest.approx(3.0, rel=0.2)
+    assert factors[0, -1] == pytest.approx(6.0, rel=0.2)
+
+
+def test_the_future_sets_no_width() -> None:
+    rows = frame(length=160)
+    model = Forecaster(**{**SMALL, "holdout": 60}).fit(rows, run=QUICK)
+    late = pl.int_range(pl.len()).over("unique_id") >= 130
+    spoilt = rows.with_columns(y=pl.when(late).then(pl.col("y") + 500.0).otherwise("y"))
+    one, other = (model.evaluate(data, stride=1).backtest for data in (rows, spoilt))
+    before = (one.origin <= 130) & (one.series == 0)
+    assert before.sum() > 20
+    assert np.array_equal(one.quantiles[:, before], other.quantiles[:, before])
+    after = (one.origin >= 140) & (one.series == 0)
+    assert not np.array_equal(one.quantiles[:, after], other.quantiles[:, after])
+
+
+def test_calibration_can_be_switched_off() -> None:
+    rows = frame(length=160)
+    widths = {}
+    for count in (0, 10):
+        options = {**SMALL, "holdout": 60, "calibration": count}
+        forecast = Forecaster(**options).fit(rows, run=QUICK).predict(rows)
+        widths[count] = (forecast["y_q0.9"] - forecast["y_q0.1"]).to_numpy()
+        median = forecast["y"].to_numpy()
+        widths[count, "median"] = median
+    assert np.array_equal(widths[0, "median"], widths[10, "median"])
+    assert not np.allclose(widths[0], widths[10])
