@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 
 def option(
-    default: Any = dataclasses.MISSING,
     *,
+    default: Any = dataclasses.MISSING,
     help: str,  # the word that every command line uses
     unit: str = "",
     low: float | None = None,
