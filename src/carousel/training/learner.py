@@ -28,7 +28,7 @@ class Learner:
         self.optimizer = make_optimizer(list(self.names), options)
         self.average = (
             AveragedModel(module, multi_avg_fn=_ramped_average(options.average))
-            if options.average > 0
+            if options.average
             else None
         )
         self.best: dict[str, Tensor] = {}

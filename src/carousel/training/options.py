@@ -80,8 +80,8 @@ class RunOptions:
         low=0.0,
         high=1.0,
     )
-    average: float = option(
-        default=0.0,
+    average: float | None = option(
+        default=None,
         help="decay of the moving average of the weights, which is then what is kept; 0 is off",
         low=0.0,
         high=0.999999,
@@ -176,6 +176,7 @@ class RunOptions:
         return self.filled(
             learning_rate=0.1 if sgd else 1e-3,
             weight_decay=0.01 if self.optimizer == "adamw" else 0.0,
+            average=0.0,
             **({"momentum": 0.9} if sgd else {}),
         )
 

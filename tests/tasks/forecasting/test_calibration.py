@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.tasks.forecasting.small_data import QUICK, SMALL, frame
 
 from carousel.tasks.forecasting import Forecaster
 from carousel.tasks.forecasting.calibration import (
@@ -16,7 +17,6 @@ from carousel.tasks.forecasting.calibration import (
     stretch_scores,
     stretched,
 )
-from tests.tasks.forecasting.small_data import QUICK, SMALL, frame
 
 LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
 

@@ -31,10 +31,11 @@ from carousel.training import HISTORY_FILE, History, Progress, RunOptions, Train
 
 # Chosen on the validation part of the weather sample; docs/forecasting.md has the comparison.
 DEFAULT_RUN = {
-    "max_steps": 1_200,
+    "max_steps": 800,
     "batch_size": 64,
     "learning_rate": 2e-3,
     "validate_every": 100,
+    "average": 0.99,
 }
 
 

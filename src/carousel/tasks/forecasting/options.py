@@ -77,7 +77,7 @@ class ForecastingOptions:
     )
     num_layers: int = option(default=1, help="stacked LSTM layers in the encoder", low=1, high=16)
     dropout: float = option(
-        default=0.3, help="share of hidden values dropped in training", low=0.0, high=0.95
+        default=0.4, help="share of hidden values dropped in training", low=0.0, high=0.95
     )
 
     def __post_init__(self) -> None:

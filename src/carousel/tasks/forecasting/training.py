@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from carousel.data.batching import Shard, num_batches, shuffled_batches
 from carousel.options import to_dict
+from carousel.tasks.forecasting.data import Panel
 from carousel.tasks.forecasting.metrics import pinball
 from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.forecasting.plan import Plan
@@ -105,17 +106,21 @@ class ForecastingTask(Task[Window]):
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Returns options and a digest of the data."""
-        panel = self.windows.panel
-        digest = hashlib.sha256(panel.values.tobytes())
-        digest.update(panel.stamps.tobytes())
-        digest.update(repr(panel.ids.tolist()).encode())
         return {
             "task": "forecasting",
-            "data": digest.hexdigest(),
+            "data": _digest(self.windows.panel),
+            "validation data": _digest(self.valid.panel),
             **to_dict(self.options),
             "context": self.plan.context,
             "season": self.plan.season,
         }
+
+
+def _digest(panel: Panel) -> str:
+    digest = hashlib.sha256(panel.values.tobytes())
+    digest.update(panel.stamps.tobytes())
+    digest.update(repr(panel.ids.tolist()).encode())
+    return digest.hexdigest()
 
 
 def training_origins(windows: Windows, rows: np.ndarray) -> tuple[Tensor, Tensor]:
