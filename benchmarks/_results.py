@@ -24,12 +24,25 @@ Each section is one script, run at the commit and on the machine that it names. 
 machines do not compare; ratios were measured in one run, in turn.
 """
 
+UNMEASURED = """\
+## Unmeasured
+
+Code that nobody has yet run on the hardware it is for. It is tested through its path on the CPU.
+
+| what | why |
+|---|---|
+| cuDNN behind `carousel.LSTM`, and parameters in one block for it | no GPU was at hand |
+| training on GPUs, with several processes over NCCL | no GPU was at hand |
+| bf16 training of an LSTM on the CPU | no bf16 instructions at hand; refused there with a message |
+| Windows and macOS | no such machine was at hand |
+"""
+
 
 def page(results: Path = ROOT / "benchmarks" / "results") -> str:
     """Returns the text of the page."""
     records = [json.loads(path.read_text("utf-8")) for path in sorted(results.glob("*.json"))]
     sections = [section(record) for record in records] or ["Nothing has been measured yet.\n"]
-    return "\n".join([HEAD, *sections])
+    return "\n".join([HEAD, *sections, UNMEASURED])
 
 
 def section(record: dict[str, Any]) -> str:
