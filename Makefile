@@ -19,7 +19,7 @@ help:
 
 demo: $(USER_STAMP)
 	mkdir -p demo
-	$(BIN)/carousel fit forecasting sample:weather --horizon 24 --out demo/weather.model --force
+	$(BIN)/carousel fit forecasting sample:weather --horizon 24 --max-steps 800 --max-minutes 2 --out demo/weather.model --force
 	$(BIN)/carousel evaluate demo/weather.model sample:weather --plot demo/backtest.png --force
 	$(BIN)/carousel predict demo/weather.model sample:weather --out demo/forecast.csv --plot demo/forecast.png --force
 	@echo

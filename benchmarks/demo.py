@@ -22,7 +22,7 @@ from _harness import Outcome, run
 def commands(folder: Path, quick: bool) -> dict[str, list[str]]:
     """Returns the demo's commands by verb."""
     model, data = str(folder / "weather.model"), "sample:weather"
-    budget = ["--max-steps", "20"] if quick else []
+    budget = ["--max-steps", "20" if quick else "800", "--max-minutes", "2"]
     return {
         "fit": ["fit", "forecasting", data, "--horizon", "24", "--out", model, *budget],
         "evaluate": ["evaluate", model, data, "--plot", str(folder / "backtest.png"), "--json"],
