@@ -12,7 +12,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from carousel.data.tables import format_stamps, read_table, write_table
+from carousel.data.stamps import format_stamps
+from carousel.data.tables import read_table, write_table
 from carousel.errors import DataError
 
 HOUR = 3_600_000_000_000

@@ -17,51 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carousel.data.extras import import_extra
-from carousel.errors import DataError, OptionError, unknown_name
+from carousel.data.stamps import FIRST_YEAR, LAST_YEAR, TimeStyle, parse_stamps
+from carousel.errors import DataError, unknown_name
 
 if TYPE_CHECKING:
     import narwhals as nw
 
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "-", "?")
-TIME_FORMATS = (
-    "%Y-%m-%dT%H:%M:%S%.f%#z",
-    "%Y-%m-%d %H:%M:%S%.f%#z",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%d",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y/%m/%d %H:%M",
-    "%Y/%m/%d",
-    "%Y%m%d",
-    "%Y-%m",
-)
 DATA_CELL = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?|\d{4}-\d{2}(-\d{2}([T ].*)?)?")
-# What 64 bits of nanoseconds around 1970 can count, in whole years.
-FIRST_YEAR, LAST_YEAR = 1677, 2262
 OTHER_SEPARATORS = (";", "\t")
 CSV_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 PARQUET_SUFFIXES = (".parquet", ".pq")
-
-
-@dataclass(frozen=True)
-class TimeStyle:
-    """How the time stamps of a table were written, so that new ones are written alike.
-
-    Attributes:
-        kind: "time" for dates and times, "integer" for plain step numbers.
-        text_format: the strptime format where the stamps were text, else None.
-        dtype: the narwhals dtype's name where they were not text ("Datetime", "Date", "Int64").
-        time_unit: resolution of a Datetime column: "ns", "us" or "ms".
-        time_zone: name of the zone of a Datetime column, or None.
-    """
-
-    kind: str
-    text_format: str | None = None
-    dtype: str | None = None
-    time_unit: str = "us"
-    time_zone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -207,34 +173,27 @@ class Table:
             days = column.cast(nw.Datetime("us"))
             return self._nanoseconds(days.to_numpy(), name), TimeStyle("time", dtype="Date")
         if isinstance(column.dtype, nw.Datetime):
-            zone, unit = column.dtype.time_zone, column.dtype.time_unit
+            zone = column.dtype.time_zone
             plain = column if zone is None else column.dt.convert_time_zone("UTC")
-            style = TimeStyle("time", dtype="Datetime", time_unit=unit, time_zone=zone)
+            style = TimeStyle("time", dtype="Datetime", time_zone=zone)
             return self._nanoseconds(plain.to_numpy(), name), style
-        return self._text_stamps(name, text_format)
-
-    def _text_stamps(self, name: str, text_format: str | None) -> tuple[np.ndarray, TimeStyle]:
-        pl = import_extra("polars", "forecasting")
-        words = [str(value).strip() for value in self.frame[name].to_list()]
-        text = pl.Series(name, words, dtype=pl.String)
-        if text_format is None and bool(text.head(100).str.contains(r"^[+-]?\d{1,7}$").all()):
-            steps = text.cast(pl.Int64, strict=False)
-            self._refuse_unparsed(steps, text, name, "a step number")
-            return steps.to_numpy().astype(np.int64), TimeStyle("integer", text_format="%d")
-        format_ = text_format or _guessed_format(text)
-        if format_ is None:
+        words = [str(value).strip() for value in column.to_list()]
+        parsed = parse_stamps(words, text_format)
+        if parsed is None:
             raise self.error(
-                f"the time stamp {text[0]!r} is in no known form; write 2013-01-31 18:00, "
+                f"the time stamp {words[0]!r} is in no known form; write 2013-01-31 18:00, "
                 f"or give the option time_format, for example %d.%m.%Y",
                 row=0,
                 column=name,
             )
-        # A bare month needs a day before any parser takes it for a date.
-        padded, full = (text + "-01", "%Y-%m-%d") if format_ == "%Y-%m" else (text, format_)
-        parsed = padded.str.to_datetime(full, strict=False, time_unit="us", time_zone=_zone(full))
-        self._refuse_unparsed(parsed, text, name, f"a time stamp of the form {format_}")
-        times = parsed.to_physical().to_numpy().astype("datetime64[us]")
-        return self._nanoseconds(times, name), TimeStyle("time", format_)
+        if parsed.bad.any():
+            row = _first(parsed.bad)
+            raise self.error(
+                f"expected {parsed.expected}, got {words[row]!r}", row=row, column=name
+            )
+        if parsed.style.kind == "integer":
+            return parsed.values, parsed.style
+        return self._nanoseconds(parsed.values, name), parsed.style
 
     def _nanoseconds(self, times: np.ndarray, name: str) -> np.ndarray:
         """Returns datetime64 (N,) as int64 nanoseconds, refusing what these cannot count."""
@@ -249,12 +208,6 @@ class Table:
                 column=name,
             )
         return times.astype("datetime64[ns]").astype(np.int64)
-
-    def _refuse_unparsed(self, parsed: Any, text: Any, name: str, expected: str) -> None:
-        bad = parsed.is_null().to_numpy()
-        if bad.any():
-            row = _first(bad)
-            raise self.error(f"expected {expected}, got {text[row]!r}", row=row, column=name)
 
 
 def read_table(data: Any) -> Table:
@@ -287,27 +240,6 @@ def write_table(columns: Mapping[str, Sequence[Any] | np.ndarray], like: Table) 
     nw = import_extra("narwhals", "forecasting")
     plain = {name: list(values) for name, values in columns.items()}
     return nw.from_dict(plain, backend=like.frame.implementation).to_native()
-
-
-def format_stamps(stamps: np.ndarray, style: TimeStyle) -> list[Any]:
-    """Returns time stamps the way the table had them: text, date, datetime or whole number.
-
-    Args:
-        stamps: (N,) int64, as ``Table.stamps`` returns them.
-        style: from the same call.
-    """
-    if style.kind == "integer":
-        return [str(step) for step in stamps] if style.text_format else stamps.tolist()
-    pl = import_extra("polars", "forecasting")
-    times = pl.Series(stamps).cast(pl.Datetime("ns"))
-    if style.text_format is not None:
-        format_ = style.text_format.replace("%#z", "Z" if _zone(style.text_format) else "")
-        return times.dt.to_string(format_).to_list()
-    if style.dtype == "Date":
-        return times.cast(pl.Date).to_list()
-    if style.time_zone is not None:
-        times = times.dt.replace_time_zone("UTC").dt.convert_time_zone(style.time_zone)
-    return times.dt.cast_time_unit("us").to_list()
 
 
 def _read_file(path: Path) -> Table:
@@ -365,28 +297,5 @@ def _refuse_headless(names: Sequence[str], path: Path) -> None:
             )
 
 
-def _guessed_format(text: Any) -> str | None:
-    """Returns the first known format that fits most of the first stamps."""
-    head = text.head(100)
-    for format_ in TIME_FORMATS:
-        padded, full = (head + "-01", "%Y-%m-%d") if format_ == "%Y-%m" else (head, format_)
-        parsed = padded.str.to_datetime(full, strict=False, time_zone=_zone(full))
-        if parsed.null_count() < len(head) / 2:
-            return format_
-    return None
-
-
-def _zone(text_format: str) -> str | None:
-    return "UTC" if "z" in text_format else None
-
-
 def _first(mask: np.ndarray) -> int:
     return int(np.flatnonzero(mask)[0])
-
-
-def check_time_format(text_format: str) -> None:
-    """Refuses a strptime format that names no year, before any row is read."""
-    if "%" not in text_format:
-        raise OptionError(
-            f"time_format expects a strptime format like %Y-%m-%d, got {text_format!r}"
-        )

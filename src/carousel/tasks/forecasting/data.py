@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from carousel.data.samples import is_sample, sample_options, sample_table
-from carousel.data.tables import Table, TimeStyle, format_stamps, read_table
+from carousel.data.stamps import TimeStyle, format_stamps
+from carousel.data.tables import Table, read_table
 from carousel.errors import nearest
 from carousel.tasks.forecasting.frequency import Frequency
 from carousel.tasks.forecasting.options import ForecastingOptions

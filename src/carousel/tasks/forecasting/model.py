@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from carousel.data.stamps import format_stamps
 from carousel.data.storage import check_target
-from carousel.data.tables import format_stamps, write_table
+from carousel.data.tables import write_table
 from carousel.errors import DataError, ModelError, OptionError
 from carousel.tasks.forecasting.calendar import calendar_cycles
 from carousel.tasks.forecasting.card import write_card

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from carousel.data.tables import check_time_format
+from carousel.data.stamps import check_time_format
 from carousel.errors import OptionError
 from carousel.options import option, options
 

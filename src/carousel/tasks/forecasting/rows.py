@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from carousel.data.tables import Table, TimeStyle, format_stamps
+from carousel.data.stamps import TimeStyle, format_stamps
+from carousel.data.tables import Table
 from carousel.errors import DataError
 from carousel.tasks.forecasting.frequency import Frequency, infer_frequency, other_frequency
 
