@@ -12,7 +12,6 @@ from tests.tasks.forecasting.small_data import QUICK, SMALL, frame
 from carousel.tasks.forecasting import Forecaster
 from carousel.tasks.forecasting.calibration import (
     LEAST_SCORES,
-    RecentScores,
     stretch_factors,
     stretch_scores,
     stretched,
@@ -31,11 +30,10 @@ def test_scores_by_hand() -> None:
 
 
 def test_factors_by_hand() -> None:
-    scores = np.stack([np.arange(1.0, 100.0), np.arange(1.0, 100.0)])
-    assert stretch_factors(scores, LEVELS).tolist() == [80.0, 95.0]
-    few = np.full((2, LEAST_SCORES - 1), 3.0)
-    assert stretch_factors(few, LEVELS).tolist() == [1.0, 1.0]
-    assert stretch_factors(np.full((2, 100), np.nan), LEVELS).tolist() == [1.0, 1.0]
+    known = np.random.default_rng(0).permutation(np.append(np.arange(1.0, 100.0), np.nan))
+    few = np.where(np.arange(100) < LEAST_SCORES - 1, 3.0, np.nan)
+    scores = np.stack([[known, few, np.full(100, np.nan)]] * 2)
+    assert stretch_factors(scores, LEVELS).tolist() == [[80.0, 1.0, 1.0], [95.0, 1.0, 1.0]]
 
 
 def test_stretching_by_hand() -> None:
@@ -66,10 +64,10 @@ def test_a_network_that_is_sure_of_itself_is_corrected() -> None:
     actual = rng.normal(size=(24, 400)) * size
     z80, z95 = 1.2816, 1.9600
     quantiles = np.tile(np.array([-z95, -z80, 0.0, z80, z95]), (24, 400, 1))
-    recent = RecentScores(stretch_scores(actual, quantiles, LEVELS), np.arange(400))
-    factors = np.stack(
-        [stretch_factors(recent.at(np.arange(max(w - 20, 0), w)), LEVELS) for w in range(20, 400)],
-        axis=1,
+    scores = stretch_scores(actual, quantiles, LEVELS)
+    latest = np.arange(20, 400)[:, None] - np.arange(1, 21)
+    factors = stretch_factors(
+        scores[:, :, latest].transpose(0, 2, 1, 3).reshape(2, 380, -1), LEVELS
     )
     held = stretched(quantiles[:, 20:], factors, LEVELS)
     truth = actual[:, 20:]
@@ -91,6 +89,30 @@ def test_the_future_sets_no_width() -> None:
     assert np.array_equal(one.quantiles[:, before], other.quantiles[:, before])
     after = (one.origin >= 140) & (one.series == 0)
     assert not np.array_equal(one.quantiles[:, after], other.quantiles[:, after])
+
+
+def interval(forecast: pl.DataFrame, series: str) -> np.ndarray:
+    own = forecast.filter(pl.col("unique_id") == series)
+    return own.select("y_q0.025", "y_q0.1", "y", "y_q0.9", "y_q0.975").to_numpy()
+
+
+def test_a_series_is_forecast_alike_in_any_company_and_order() -> None:
+    long, noisy = frame(["a"], 200), frame(["b"], 90)
+    noise = np.random.default_rng(1).normal(0, 40, 90)
+    noisy = noisy.with_columns(y=pl.col("y") + pl.Series(noise))
+    model = Forecaster(**SMALL).fit(pl.concat([long, noisy]), run=QUICK)
+    alone = interval(model.predict(long), "a")
+    for together in (pl.concat([long, noisy]), pl.concat([noisy, long])):
+        assert interval(model.predict(together), "a") == pytest.approx(alone, rel=1e-6)
+
+
+def test_a_past_without_a_value_sets_no_width() -> None:
+    rows = frame(["a"], 200)
+    model = Forecaster(**SMALL).fit(rows, run=QUICK)
+    early = pl.int_range(pl.len()) < 100
+    holed = rows.with_columns(y=pl.when(early).then(None).otherwise("y"))
+    found, late = (interval(model.predict(data), "a") for data in (holed, rows[100:]))
+    assert found == pytest.approx(late, rel=1e-6)
 
 
 def test_calibration_can_be_switched_off() -> None:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from tests.tasks.forecasting.small_data import QUICK, SMALL, frame
 
-from carousel.errors import OptionError
+from carousel.errors import DataError, OptionError
 from carousel.tasks.forecasting import Forecaster, Report
 from carousel.tasks.forecasting.metrics import central_intervals
 from carousel.tasks.forecasting.report import Scores
@@ -132,6 +132,65 @@ def test_constant_series_are_left_out_of_mase_and_said_so() -> None:
     assert "1 constant series left out" in str(report)
     alone = report.by_series[0]["this model"]
     assert report.model.mase == pytest.approx(alone)
+
+
+def test_a_baseline_without_error_is_no_accident() -> None:
+    """A series that stays where it is, after it moved: the random walk cannot be beaten."""
+    late = pl.int_range(pl.len()).over("unique_id") >= 50
+    still = frame(length=100).with_columns(y=pl.when(late).then(5.0).otherwise("y"))
+    report = Forecaster(**SMALL).fit(still, run=QUICK).evaluate(still)
+    assert report.baselines["seasonal naive"].mase == 0
+    assert report.mase_ratio == float("inf")
+    assert "makes no error" in report.verdict
+    assert "does NOT beat" in str(report)
+
+
+def test_the_scope_names_the_first_and_the_last_moment_of_all_series() -> None:
+    """A series that begins late has low row numbers and high time stamps."""
+    early, late = frame(["early"], 120), frame(["late"], 80)
+    late = late.with_columns(pl.col("ds") + pl.duration(days=100))
+    both = pl.concat([early, late])
+    report = Forecaster(**SMALL).fit(both, run=QUICK).evaluate(both)
+    assert report.first < report.last
+    assert report.first == str(early["ds"][120 - 12])
+    assert report.last == str(late["ds"][79])
+
+
+def test_series_new_to_the_model_are_named_and_spelling_does_not_make_them_new(
+    model: Forecaster, rows: pl.DataFrame
+) -> None:
+    renamed = rows.with_columns(pl.col("unique_id").replace({"b": "c"}))
+    report = model.evaluate(renamed)
+    assert report.num_unknown == 1
+    assert "1 series new to the model" in str(report)
+    assert model.evaluate(rows).num_unknown == 0
+    numbered = rows.with_columns(pl.col("unique_id").replace_strict({"a": 1, "b": 2}))
+    fitted = Forecaster(**SMALL).fit(numbered, run=QUICK)
+    wanted = fitted.evaluate(numbered).to_dict()
+    for spelt in (
+        numbered.with_columns(pl.col("unique_id").cast(pl.Float64)),
+        numbered.with_columns(pl.col("unique_id").cast(pl.String) + " "),
+    ):
+        found = fitted.evaluate(spelt).to_dict()
+        assert (found["num_windows"], found["num_unknown"]) == (wanted["num_windows"], 0)
+
+
+def test_rows_that_chose_the_weights_are_not_new(rows: pl.DataFrame) -> None:
+    row = pl.int_range(pl.len()).over("unique_id")
+    first, second = rows.filter(row < 50), rows.filter(row.is_between(30, 65))
+    options = {**SMALL, "holdout": 0, "validation": None}
+    fitted = Forecaster(**options).fit(first, valid=second, run=QUICK)
+    assert fitted.evaluate(rows, stride=1).backtest.origin.min() == 66
+    assert "validation: a frame in memory" in fitted.card
+
+
+def test_why_nothing_can_be_scored_is_said(model: Forecaster, rows: pl.DataFrame) -> None:
+    late = pl.int_range(pl.len()).over("unique_id") >= 68
+    gone = rows.with_columns(y=pl.when(late).then(None).otherwise("y"))
+    with pytest.raises(DataError, match="every value is missing"):
+        model.evaluate(gone)
+    nothing = replace(model.evaluate(rows), num_points=0)
+    assert "Nothing could be scored" in nothing.verdict
 
 
 def test_pictures_are_drawn(model: Forecaster, rows: pl.DataFrame, tmp_path: Path) -> None:

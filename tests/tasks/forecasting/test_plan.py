@@ -60,6 +60,13 @@ def test_the_shortest_series_is_named() -> None:
         make_plan(read_panel(cut, options), options)
 
 
+def test_a_season_that_the_rows_do_not_hold() -> None:
+    assert make_plan(panel(80), ForecastingOptions(horizon=4)).season == 1
+    assert make_plan(panel(96), ForecastingOptions(horizon=4)).season == 24
+    with pytest.raises(DataError, match="season: expected fewer steps than the 72 training rows"):
+        make_plan(panel(80), ForecastingOptions(horizon=4, season=72))
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -70,6 +77,7 @@ def test_the_shortest_series_is_named() -> None:
         ({"target": "ds"}, "three different"),
         ({"time_format": "dd.mm.yyyy"}, "strptime"),
         ({"quantiles": (0.0, 0.5)}, "quantiles"),
+        ({"id_column": "y_q0.1"}, "rename"),
         ({"horzion": 3}, "did you mean 'horizon'"),
     ],
 )

@@ -1,9 +1,10 @@
 """Intervals that hold: the latest forecasts set how wide the next ones are.
 
 A network's quantiles are right on data like its training data. Before a forecast is given, the
-same network forecasts the rows just before it, whose truth is known, and each interval is stretched
-about the median until it would have held its share of them. This is conformalized quantile
-regression on a window that moves with time, so it follows a drift that no fixed calibration could.
+same network forecasts the rows of the same series just before it, whose truth is known, and each
+interval is stretched about the median until it would have held its share of them. This is
+conformalized quantile regression on a window that moves with time, so it follows a drift that no
+fixed calibration could. No series looks at another.
 
 Letters: K horizon, W windows, Q quantiles, M past forecasts, I intervals, N scores.
 
@@ -48,25 +49,24 @@ def stretch_scores(
 
 
 def stretch_factors(scores: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
-    """Returns the factor of each interval, (I,): the score that its nominal share stays below.
+    """Returns the factor of each interval: the score that its nominal share stays below.
 
         factor = the ⌈(N + 1)·share⌉-th smallest of N scores
 
     Args:
-        scores: (I, …) from ``stretch_scores``.
+        scores: (I, W, N), NaN where there is none.
         levels: (Q,) of each quantile.
 
     Returns:
-        1 for an interval with fewer than ``LEAST_SCORES`` scores.
+        (I, W), 1 where there are fewer than ``LEAST_SCORES`` scores.
     """
-    factors = np.ones(len(scores))
-    for k, (low, high) in enumerate(central_intervals(levels)):
-        known = np.sort(scores[k][~np.isnan(scores[k])])
-        if len(known) >= LEAST_SCORES:
-            share = levels[high] - levels[low]
-            rank = int(np.ceil((len(known) + 1) * share))
-            factors[k] = known[min(rank, len(known)) - 1]
-    return factors
+    ordered = np.sort(scores, axis=-1)  # NaN comes last
+    count = (~np.isnan(scores)).sum(axis=-1)
+    shares = np.array([levels[high] - levels[low] for low, high in central_intervals(levels)])
+    rank = np.ceil((count + 1) * shares[:, None]).astype(np.int64)
+    at = np.clip(np.minimum(rank, count) - 1, 0, None)
+    found = np.take_along_axis(ordered, at[..., None], axis=-1)[..., 0]
+    return np.where(count >= LEAST_SCORES, found, 1.0)
 
 
 def stretched(quantiles: np.ndarray, factors: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
@@ -87,24 +87,3 @@ def stretched(quantiles: np.ndarray, factors: np.ndarray, levels: tuple[float, .
     out[..., middle:] = np.maximum.accumulate(out[..., middle:], axis=-1)
     out[..., : middle + 1] = np.minimum.accumulate(out[..., middle::-1], axis=-1)[..., ::-1]
     return out
-
-
-class RecentScores:
-    """Scores of past forecasts by the time stamp at which their whole truth is known.
-
-    Args:
-        scores: (I, K, M) from ``stretch_scores``.
-        known_at: (M,) int64 stamp of each forecast's last row.
-    """
-
-    def __init__(self, scores: np.ndarray, known_at: np.ndarray) -> None:
-        order = np.argsort(known_at, kind="stable")
-        self._scores = scores[..., order]
-        self._known_at = known_at[order]
-
-    def at(self, stamps: np.ndarray) -> np.ndarray:
-        """Returns the scores, (I, K, ·), of every forecast whose last row has one of ``stamps``."""
-        begin = np.searchsorted(self._known_at, stamps, side="left")
-        end = np.searchsorted(self._known_at, stamps, side="right")
-        rows = [np.arange(b, e) for b, e in zip(begin, end, strict=True)]
-        return self._scores[..., np.concatenate(rows)]

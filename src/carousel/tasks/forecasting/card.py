@@ -36,7 +36,7 @@ def write_card(fitted: Fitted) -> str:
         "Each series is cut by its own end: training, then validation, then holdout.",
         "",
         f"- training: {about['training_rows']:,} rows in all",
-        f"- validation: {plan.validation:,} steps of each series, which chose when to stop",
+        f"- validation: {_validation(fitted)}, which chose when to stop",
         f"- holdout: {plan.holdout:,} steps of each series, never seen",
         "",
         "## What was chosen",
@@ -65,6 +65,10 @@ def write_card(fitted: Fitted) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _validation(fitted: Fitted) -> str:
+    return fitted.about["validation"] or f"{fitted.plan.validation:,} steps of each series"
 
 
 def _names(names: tuple[str, ...] | None) -> str:

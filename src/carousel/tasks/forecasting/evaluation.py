@@ -35,6 +35,7 @@ class Backtest:
         baselines: by name, (K, W) each.
         naive_error: (S,) what MASE divides by, 0 where it is undefined.
         season: steps of the seasonal naive forecast.
+        num_unknown: series of the panel that fitting has not seen.
     """
 
     panel: Panel
@@ -46,6 +47,7 @@ class Backtest:
     baselines: dict[str, np.ndarray]
     naive_error: np.ndarray
     season: int
+    num_unknown: int
 
     @property
     def median(self) -> np.ndarray:
@@ -61,6 +63,7 @@ class Backtest:
         scores = {MODEL: self._scores(actual, self.median, self.quantiles)}
         for name, forecast in self.baselines.items():
             scores[name] = self._scores(actual, forecast, None)
+        begin = self.panel.stamps[self.panel.offsets[self.series] + self.origin]
         errors = {MODEL: self._by_step(actual, self.median)}
         errors |= {name: self._by_step(actual, f) for name, f in self.baselines.items()}
         return Report(
@@ -70,8 +73,9 @@ class Backtest:
             num_windows=len(self.series),
             num_points=int(real.sum()),
             num_undefined=int((self.naive_error[np.unique(self.series)] == 0).sum()),
-            first=self._stamp(int(self.origin.argmin())),
-            last=self._stamp(int(self.origin.argmax()), len(self.actual) - 1),
+            num_unknown=self.num_unknown,
+            first=self._stamp(int(begin.argmin())),
+            last=self._stamp(int(begin.argmax()), len(self.actual) - 1),
             season=self.season,
             frequency=str(self.panel.frequency),
             backtest=self,
@@ -161,4 +165,5 @@ def backtest(
         },
         naive_error=naive_errors(panel, fitted.plan.season, first),
         season=fitted.plan.season,
+        num_unknown=fitted.num_unknown(panel),
     )

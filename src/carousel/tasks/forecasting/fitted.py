@@ -17,7 +17,6 @@ from torch import Tensor
 from carousel.errors import ModelError, OptionError
 from carousel.options import from_dict, to_dict
 from carousel.tasks.forecasting.calibration import (
-    RecentScores,
     stretch_factors,
     stretch_scores,
     stretched,
@@ -34,7 +33,6 @@ TASK = "forecasting"
 SERIES_FILE = "series.json"
 _WINDOWS_AT_ONCE = 1_024
 _LEAST_CALIBRATION_VALUES = 240
-_MOST_CALIBRATION_WINDOWS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,32 +102,25 @@ class Fitted:
         levels, horizon = self.options.quantiles, self.options.horizon
         # Short horizons need more forecasts for as many values.
         count = max(self.options.calibration, -(-_LEAST_CALIBRATION_VALUES // horizon))
-        back = horizon * torch.arange(1, count + 1)
-        earlier = (origin[:, None] - back).flatten()
-        pairs = torch.stack([series.repeat_interleave(count), earlier], dim=1)
-        pairs = pairs[earlier >= self.plan.context].unique(dim=0)
-        pairs = pairs[:: max(1, len(pairs) // _MOST_CALIBRATION_WINDOWS)]
-        factors = np.ones((len(central_intervals(levels)), len(origin)))
-        if len(pairs) == 0:
-            return factors
-        past_series, past_origin = pairs.T.contiguous()
-        actual = windows.actual(past_series, past_origin).numpy()
-        quantiles = self._network_quantiles(windows, past_series, past_origin)
-        recent = RecentScores(
-            stretch_scores(actual, quantiles, levels),
-            windows.stamps(past_series, past_origin + horizon - 1),
-        )
-        # All windows that begin at one time have one set of past forecasts, whatever their series.
-        now, first, which = np.unique(
-            windows.stamps(series, origin), return_index=True, return_inverse=True
-        )
-        for k in range(len(now)):
-            s, at = series[first[k]], origin[first[k]]
-            ends = at - 1 - back + horizon
-            known = windows.stamps(s.expand(count)[ends >= 0], ends[ends >= 0])
-            own = stretch_factors(recent.at(known), levels)
-            factors[:, which == k] = own[:, None]
-        return factors
+        earlier = origin[:, None] - horizon * torch.arange(1, count + 1)
+        own = series[:, None].expand_as(earlier)
+        there = earlier >= self.plan.context
+        pairs, which = torch.stack([own[there], earlier[there]]).unique(dim=1, return_inverse=True)
+        good = windows.is_usable(*pairs)
+        # The last column is for past forecasts that do not exist: it stays NaN.
+        scores = np.full((len(central_intervals(levels)), horizon, len(good) + 1), np.nan)
+        past = pairs[:, good]
+        if past.shape[1] > 0:
+            scores[..., :-1][..., good.numpy()] = stretch_scores(
+                windows.actual(*past).numpy(), self._network_quantiles(windows, *past), levels
+            )
+        column = torch.full(earlier.shape, len(good))
+        column[there] = which
+        factors = []
+        for some in column.split(_WINDOWS_AT_ONCE):
+            chosen = scores[:, :, some.numpy()].transpose(0, 2, 1, 3)
+            factors.append(stretch_factors(chosen.reshape(*chosen.shape[:2], -1), levels))
+        return np.concatenate(factors, axis=1)
 
     @torch.no_grad()
     def _network_quantiles(self, windows: Windows, series: Tensor, origin: Tensor) -> np.ndarray:
@@ -144,11 +135,15 @@ class Fitted:
         """Returns the first row of each series that fitting has not seen, (S,)."""
         first = np.zeros(len(panel.ids), dtype=np.int64)
         for s, name in enumerate(panel.ids):
-            until = self.trained_until.get(str(name))
+            until = self.trained_until.get(series_key(name))
             if until is not None:
                 own = panel.stamps[panel.offsets[s] : panel.offsets[s + 1]]
                 first[s] = np.searchsorted(own, until, side="right")
         return first
+
+    def num_unknown(self, panel: Panel) -> int:
+        """Returns how many series of a panel fitting has not seen, by their names."""
+        return sum(series_key(name) not in self.trained_until for name in panel.ids)
 
     def config(self) -> dict[str, Any]:
         """Returns all but weights and series as plain values."""
@@ -198,6 +193,12 @@ class Fitted:
                 f"the model folder's parts do not fit together ({type(error).__name__}: {reason}); "
                 f"fit the model again or take it from a copy"
             ) from error
+
+
+def series_key(name: object) -> str:
+    """Returns a series' name as text; 7, 7.0 and " 7" are one series, as tables confuse them."""
+    whole = isinstance(name, float) and name.is_integer()
+    return str(int(name) if whole else name).strip()  # type: ignore[call-overload]
 
 
 def make_network(

@@ -17,8 +17,8 @@ from carousel.tasks.forecasting.calendar import calendar_cycles
 from carousel.tasks.forecasting.card import write_card
 from carousel.tasks.forecasting.data import Panel, options_for, read_panel
 from carousel.tasks.forecasting.evaluation import backtest
-from carousel.tasks.forecasting.fitted import TASK, Fitted, make_network
-from carousel.tasks.forecasting.options import ForecastingOptions
+from carousel.tasks.forecasting.fitted import TASK, Fitted, make_network, series_key
+from carousel.tasks.forecasting.options import ForecastingOptions, quantile_column
 from carousel.tasks.forecasting.plan import Plan, make_plan
 from carousel.tasks.forecasting.report import Report
 from carousel.tasks.forecasting.training import (
@@ -98,6 +98,7 @@ class Forecaster:
         fitted = _untrained(panel, options, plan, rows, run.seed)
         windows = fitted.windows(panel, rows)
         valid_windows, valid_origins = _validation(fitted, windows, rows, valid)
+        fitted = _having_seen(fitted, valid_windows.panel if valid is not None else None)
         task = ForecastingTask(
             fitted.network,
             windows,
@@ -111,7 +112,14 @@ class Forecaster:
         result = train(task, run, progress)
         self.options = options
         self._history = result.history
-        self._fitted = dataclasses.replace(fitted, about=_about(panel, plan, run, result))
+        self._fitted = dataclasses.replace(
+            fitted,
+            about={
+                "source": _source(data),
+                "validation": "" if valid is None else _source(valid),
+                **_about(panel, plan, run, result),
+            },
+        )
         return self
 
     def evaluate(self, data: Any, *, stride: int | None = None) -> Report:
@@ -133,14 +141,21 @@ class Forecaster:
         panel = fitted.read(data)
         horizon = fitted.options.horizon
         first = np.maximum(fitted.first_unseen(panel), fitted.plan.context)
-        found = backtest(fitted, panel, first, panel.lengths - horizon, stride or horizon)
-        if found is None:
+        last = panel.lengths - horizon
+        found = backtest(fitted, panel, first, last, stride or horizon)
+        if found is not None:
+            return found.report()
+        if (first <= last).any():
             raise panel.table.error(
-                f"no row to evaluate on: every series needs {fitted.plan.context} steps of context "
-                f"and then {horizon} steps that fitting has not seen; "
-                f"give newer rows, or fit with a holdout"
+                "no row to evaluate on: every value is missing in the rows that fitting has not "
+                "seen, or in the context before them; give rows with values",
+                column=fitted.options.target,
             )
-        return found.report()
+        raise panel.table.error(
+            f"no row to evaluate on: every series needs {fitted.plan.context} steps of context "
+            f"and then {horizon} steps that fitting has not seen; "
+            f"give newer rows, or fit with a holdout"
+        )
 
     def predict(self, data: Any) -> Any:
         """Forecasts the horizon behind the last row of every series.
@@ -253,7 +268,9 @@ def _untrained(
         cycles=cycles,
         scaler=CovariateScaler.measure(training),
         network=network,
-        trained_until={str(name): int(end) for name, end in zip(panel.ids, ends, strict=True)},
+        trained_until={
+            series_key(name): int(end) for name, end in zip(panel.ids, ends, strict=True)
+        },
         about={},
     )
 
@@ -277,11 +294,25 @@ def _validation(
     return own, origins
 
 
+def _having_seen(fitted: Fitted, valid: Panel | None) -> Fitted:
+    """Returns the model knowing that the rows of ``valid`` chose its weights, so are not new."""
+    if valid is None:
+        return fitted
+    until = dict(fitted.trained_until)
+    for name, end in zip(valid.ids, valid.stamps[valid.offsets[1:] - 1], strict=True):
+        until[series_key(name)] = max(int(end), until.get(series_key(name), int(end)))
+    return dataclasses.replace(fitted, trained_until=until)
+
+
+def _source(data: Any) -> str:
+    """Returns what a person calls the data: the path or sample they gave."""
+    return str(data) if isinstance(data, str | Path) else "a frame in memory"
+
+
 def _about(panel: Panel, plan: Plan, run: RunOptions, result: TrainingResult) -> dict[str, Any]:
-    """Returns what the model card tells of the data and the run."""
+    """Returns what the model card tells of the training rows and the run."""
     return {
         "data": panel.summary(),
-        "source": panel.table.source or "a frame in memory",
         "steps": result.steps,
         "minutes": round(result.seconds / 60, 2),
         "stop_reason": result.stop_reason,
@@ -306,5 +337,5 @@ def _forecast_frame(fitted: Fitted, panel: Panel, quantiles: np.ndarray) -> Any:
     columns[options.target] = by_series[:, options.quantiles.index(0.5)]
     for q, level in enumerate(options.quantiles):
         if level != 0.5:
-            columns[f"{options.target}_q{level:g}"] = by_series[:, q]
+            columns[quantile_column(options.target, level)] = by_series[:, q]
     return write_table(columns, panel.table)

@@ -109,3 +109,15 @@ class ForecastingOptions:
         if self.time_format is not None:
             check_time_format(self.time_format)
         object.__setattr__(self, "quantiles", tuple(sorted({*self.quantiles, 0.5})))
+        answers = {quantile_column(self.target, level) for level in self.quantiles}
+        taken = answers & {self.id_column, self.time_column}
+        if taken:
+            raise OptionError(
+                f"column {taken.pop()!r} has the name that a quantile of {self.target!r} gets in "
+                f"the answer; rename it"
+            )
+
+
+def quantile_column(target: str, level: float) -> str:
+    """Returns the name of the answer's column for a quantile that is not the median."""
+    return f"{target}_q{level}"

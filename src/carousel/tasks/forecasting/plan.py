@@ -53,7 +53,7 @@ def make_plan(panel: Panel, options: ForecastingOptions, *, validates: bool = Tr
     """
     horizon = options.horizon
     shortest = int(panel.lengths.min())
-    season = options.season or panel.frequency.season
+    season = options.season or _season(panel.frequency.season, shortest)
     tenth = max(horizon, shortest // _PART_HELD_OUT // horizon * horizon)
     wanted = options.context or min(
         max(_seasons_read(season) * season, 2 * horizon), _LONGEST_DEFAULT_CONTEXT
@@ -73,7 +73,18 @@ def make_plan(panel: Panel, options: ForecastingOptions, *, validates: bool = Tr
     )
     if room < least:
         _refuse_short(panel, horizon, plan)
+    rows = int(plan.training_rows(panel).min())
+    if rows <= season:
+        raise panel.table.error(
+            f"season: expected fewer steps than the {rows} training rows of the shortest series, "
+            f"got {season}; give a smaller season"
+        )
     return plan
+
+
+def _season(usual: int, shortest: int) -> int:
+    """Returns the frequency's usual season, or 1 where the rows do not hold it four times."""
+    return usual if shortest >= _SEASONS_ABOVE * usual else 1
 
 
 def _seasons_read(season: int) -> int:

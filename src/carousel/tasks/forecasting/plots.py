@@ -118,7 +118,7 @@ def _fan(
     intervals = central_intervals(levels)
     mark = "o" if len(when) == 1 else None
     for depth, (low, high) in enumerate(reversed(intervals)):
-        name = f"{levels[high] - levels[low]:.0%} interval" if label else None
+        name = f"{100 * (levels[high] - levels[low]):g}% interval" if label else None
         shade = 0.15 + 0.2 * depth
         axis.fill_between(
             when, quantiles[:, low], quantiles[:, high],

@@ -41,6 +41,7 @@ class Report:
         num_windows: origins times series.
         num_points: observed values that were scored.
         num_undefined: series left out of MASE, because a constant past leaves it undefined.
+        num_unknown: series that fitting has not seen, scored on all their rows.
         first: stamp of the first forecast row.
         last: stamp of the last forecast row.
         season: steps of the seasonal naive forecast.
@@ -54,6 +55,7 @@ class Report:
     num_windows: int
     num_points: int
     num_undefined: int
+    num_unknown: int
     first: str
     last: str
     season: int
@@ -72,8 +74,12 @@ class Report:
 
     @property
     def mase_ratio(self) -> float:
-        """MASE of the median over MASE of the seasonal naive forecast; below 1 is better."""
-        return self.model.mase / next(iter(self.baselines.values())).mase
+        """MASE of the median over MASE of the seasonal naive forecast; below 1 is better.
+
+        Infinite where the seasonal naive forecast makes no error at all, and NaN without MASE.
+        """
+        naive = next(iter(self.baselines.values())).mase
+        return self.model.mase / naive if naive != 0 else math.inf
 
     @property
     def verdict(self) -> str:
@@ -82,8 +88,12 @@ class Report:
             self.baselines.items(),
             key=lambda row: math.inf if math.isnan(row[1].mase) else row[1].mase,
         )
+        if self.num_points == 0:
+            return "Nothing could be scored: no row has both a value and every baseline's forecast."
         if math.isnan(self.model.mase) or math.isnan(scores.mase):
             return "MASE is undefined on these rows: the past of every series is constant."
+        if scores.mase == 0:
+            return f"The model does NOT beat the best baseline, {best}: that one makes no error."
         change = self.model.mase / scores.mase - 1
         if change < 0:
             return f"The model beats the best baseline, {best}: its MASE is {-change:.1%} lower."
@@ -109,6 +119,7 @@ class Report:
             "verdict": self.verdict,
             "num_windows": self.num_windows,
             "num_points": self.num_points,
+            "num_unknown": self.num_unknown,
             "first": self.first,
             "last": self.last,
             "season": self.season,
@@ -121,7 +132,7 @@ class Report:
         """Returns the header and the rows of the table that is printed."""
         intervals = list(self.model.coverage)
         header = ["forecast", "MASE", "sMAPE %", "MAE", "pinball"]
-        header += [f"in {nominal:.0%} interval" for nominal in intervals]
+        header += [f"in {100 * nominal:g}% interval" for nominal in intervals]
         rows = []
         for name, s in self.scores.items():
             cells = [name, f"{s.mase:.3f}", f"{s.smape:.2f}", f"{s.mae:.4g}", f"{s.pinball:.3f}"]
@@ -150,10 +161,16 @@ class Report:
         left_out = (
             f"; {self.num_undefined} constant series left out of MASE" if self.num_undefined else ""
         )
+        unknown = (
+            f"; {self.num_unknown} series new to the model, scored on all their rows, which may "
+            f"lie in the time it was trained on"
+            if self.num_unknown
+            else ""
+        )
         return (
             f"{self.num_windows:,} forecasts of {len(next(iter(self.by_step.values())))} steps of "
             f"{self.frequency}, from {self.first} to {self.last}, "
-            f"{self.num_points:,} observed values{left_out}"
+            f"{self.num_points:,} observed values{left_out}{unknown}"
         )
 
     def plot(self, path: str | Path) -> Path:

@@ -20,7 +20,7 @@ from carousel.tasks.forecasting.data import Panel
 
 # A window quieter than this share of its series' usual movement is scaled by the latter.
 _LEAST_SCALE = 0.1
-_TINY = 1e-6
+_PART_OF_LEVEL = 1e-3
 
 
 class Window(NamedTuple):
@@ -122,7 +122,7 @@ class Windows:
         center = y.sum(0) / count
         spread = ((torch.where(seen, y - center, 0.0) ** 2).sum(0) / count).sqrt()
         series_scale = self.series_scale[series]
-        scale = torch.maximum(spread, _LEAST_SCALE * series_scale).clamp(min=_TINY)
+        scale = torch.maximum(spread, _LEAST_SCALE * series_scale)
         scaled = torch.where(seen, (y - center) / scale, 0.0)
         inside = (~before)[..., None]
         past_features = torch.cat(
@@ -169,14 +169,18 @@ class Windows:
             yield self.cut(some, at)
 
     def usable(self, series: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
-        """Keeps the windows with at least one observed value before the origin and one after."""
+        """Keeps the windows that ``is_usable`` approves of."""
+        keep = self.is_usable(series, origin)
+        return series[keep], origin[keep]
+
+    def is_usable(self, series: Tensor, origin: Tensor) -> Tensor:
+        """Says of each window whether it has an observed value before the origin and one after."""
         seen = torch.cat([torch.zeros(1, dtype=torch.int64), (~torch.isnan(self._y)).cumsum(0)])
         begin = self._begin[series]
         at = begin + origin
         past = seen[at] - seen[torch.maximum(at - self.context, begin)]
         ahead = seen[at + self.horizon] - seen[at]
-        keep = (past > 0) & (ahead > 0)
-        return series[keep], origin[keep]
+        return (past > 0) & (ahead > 0)
 
     def seasonal_naive(self, series: Tensor, origin: Tensor) -> Tensor:
         """Returns the value of the last season, (K, B), NaN where there is none.
@@ -258,10 +262,13 @@ def _filled(panel: Panel, y: np.ndarray, horizon: int, season: int) -> np.ndarra
 
 
 def _series_scales(panel: Panel, season: int, known: np.ndarray) -> np.ndarray:
-    """Returns each series' in-sample error of the seasonal naive forecast, (S,), never 0."""
+    """Returns each series' in-sample error of the seasonal naive forecast, (S,), never 0.
+
+    A constant series has no such error; a part of its level, else 1, takes the place.
+    """
     scales = naive_errors(panel, season, known)
     level = np.array([_level(panel.target(s)[: known[s]]) for s in range(len(known))])
-    return np.where(scales > 0, scales, np.maximum(1e-3 * level, _TINY))
+    return np.where(scales > 0, scales, np.where(level > 0, _PART_OF_LEVEL * level, 1.0))
 
 
 def naive_errors(panel: Panel, season: int, known: np.ndarray) -> np.ndarray:
