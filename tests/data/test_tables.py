@@ -156,3 +156,63 @@ def test_columns_of_numbers_are_told_from_others(tmp_path: Path) -> None:
     path.write_text("a,b,c,d\nx,1,NA,1\ny,NA,NA,2\nz,3,NA,oops\n")
     table = read_table(path)
     assert [table.is_numeric(name) for name in "abcd"] == [False, True, False, True]
+
+
+def refusal(path: Path, text: str | bytes, read: str = "y") -> DataError:
+    """Returns how a file of this text is refused when it is read or its numbers are."""
+    content = text.encode() if isinstance(text, str) else text
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    with pytest.raises(DataError) as caught:
+        read_table(path).numbers(read)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_lines_are_right_behind_quoted_newlines_and_blank_lines(name: str, tmp_path: Path) -> None:
+    rows = "".join(f'x,"two\nlines",{k}\n' for k in range(20))
+    assert refusal(tmp_path / name, f"a,b,y\n{rows}x,b,three\n").line == 42
+    assert refusal(tmp_path / name, "\na,y\nx,1\n\n   \nx,three\n").line == 6
+
+
+def test_blank_lines_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\nx,1\n\nx,2\n  \n\n")
+    assert read_table(path).numbers("y").tolist() == [1.0, 2.0]
+
+
+def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
+    assert "'y' twice" in str(refusal(tmp_path / "t.csv", "a,y,y\nx,1,2\n"))
+
+
+def test_a_column_without_a_name_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(",a,y,\n0,x,1,\n1,x,2,\n")
+    table = read_table(path)
+    assert table.names == ["a", "y"]
+    assert table.numbers("y").tolist() == [1.0, 2.0]
+
+
+def test_the_separator_is_told_by_the_header_not_by_decimal_commas(tmp_path: Path) -> None:
+    error = refusal(tmp_path / "t.csv", "a;ds;y\nx;2024-01-01;1\nx;2024-01-02;1,5\n")
+    assert error.line == 3
+    assert "'1,5'" in str(error)
+    assert "point" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("a,y\nx,1\nx,1,5\n", 3, ["expected 2 cells", "got 3", "quotes"]),
+        ("# made today\na,y\nx,1\n", 2, ["above the line that names the columns"]),
+        ("a,y\nx,1\nZürich,2\n".encode("latin-1"), 3, ["UTF-8"]),
+        ("a,y\nx,1\n".encode("utf-16"), None, ["save the file as UTF-8"]),
+        ("a,y\nx,1\n".encode("utf-16-le"), None, ["save the file as UTF-8"]),
+    ],
+)
+def test_what_is_no_csv_is_refused_with_line_and_remedy(
+    text: str | bytes, line: int | None, words: list[str], tmp_path: Path
+) -> None:
+    error = refusal(tmp_path / "t.csv", text)
+    assert error.line == line
+    for word in words:
+        assert word in str(error)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from carousel.data.csv_text import line_of_row, read_csv_text
 from carousel.data.extras import import_extra
 from carousel.data.stamps import FIRST_YEAR, LAST_YEAR, TimeStyle, parse_stamps
 from carousel.errors import DataError, unknown_name
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "-", "?")
 DATA_CELL = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?|\d{4}-\d{2}(-\d{2}([T ].*)?)?")
-OTHER_SEPARATORS = (";", "\t")
 CSV_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
@@ -37,12 +37,17 @@ class Table:
     Attributes:
         frame: the rows, as a narwhals frame.
         source: path of the file, or None for a frame handed over in memory.
-        is_text: True where every cell is still text (CSV).
+        separator: of the cells where every one of them is still text (CSV), else None.
     """
 
     frame: nw.DataFrame[Any]
     source: str | None
-    is_text: bool
+    separator: str | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Says whether every cell is still text (CSV)."""
+        return self.separator is not None
 
     @property
     def names(self) -> list[str]:
@@ -60,16 +65,23 @@ class Table:
 
         Args:
             problem: what is wrong and what to do.
-            row: index of the row, counted from 0; a file's line is two more (header, from 1).
+            row: index of the row, counted from 0; a text file's line is looked up for it.
             column: name of the column.
         """
-        if self.source is None:
-            place = "" if row is None else f"row {row}: "
-            return DataError(place + problem, column=column)
-        if row is not None and not self.is_text:
-            return DataError(f"row {row}: {problem}", source=self.source, column=column)
-        line = None if row is None else row + 2
+        line = None if row is None else self._line(row)
+        if row is not None and line is None:
+            problem = f"row {row}: {problem}"
         return DataError(problem, source=self.source, line=line, column=column)
+
+    def place(self, row: int) -> str:
+        """Says where a row stands: "line 7" of a text file, else "row 5", counted from 0."""
+        line = self._line(row)
+        return f"row {row}" if line is None else f"line {line}"
+
+    def _line(self, row: int) -> int | None:
+        if self.source is None or self.separator is None:
+            return None
+        return line_of_row(Path(self.source), self.separator, row)
 
     def require(self, name: str, option: str) -> None:
         """Refuses a table that lacks the column ``name``, chosen by the option ``option``."""
@@ -232,7 +244,7 @@ def read_table(data: Any) -> Table:
     frame = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
     if len(frame) == 0:
         raise DataError("the frame has no rows")
-    return Table(frame, None, False)
+    return Table(frame, None)
 
 
 def write_table(columns: Mapping[str, Sequence[Any] | np.ndarray], like: Table) -> Any:
@@ -253,36 +265,24 @@ def _read_file(path: Path) -> Table:
         raise DataError("the file is empty", source=path)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
-    try:
-        if kind in PARQUET_SUFFIXES:
-            frame = pl.read_parquet(path)
-        elif kind in CSV_SEPARATORS:
-            frame = _read_csv(path, CSV_SEPARATORS[kind])
-        else:
-            raise DataError(
-                f"expected a name that ends in .csv, .tsv or .parquet (.csv.gz too), got "
-                f"{path.name!r}",
-                source=path,
-            )
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"the file cannot be read as a table: {reason}", source=path) from error
-    is_text = kind in CSV_SEPARATORS
-    if is_text:
+    separator = CSV_SEPARATORS.get(kind)
+    if separator is not None:
+        frame, separator = read_csv_text(path, separator)
         _refuse_headless(frame.columns, path)
+    elif kind in PARQUET_SUFFIXES:
+        try:
+            frame = pl.read_parquet(path)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"the file cannot be read as a table: {reason}", source=path) from error
+    else:
+        raise DataError(
+            f"expected a name that ends in .csv, .tsv or .parquet (.csv.gz too), got {path.name!r}",
+            source=path,
+        )
     if len(frame) == 0:
         raise DataError("the file has a header and no rows", source=path)
-    return Table(nw.from_native(frame, eager_only=True), str(path), is_text)
-
-
-def _read_csv(path: Path, separator: str) -> Any:
-    """Reads a CSV file as text; one whose header holds only semicolons or tabs is read by those."""
-    pl = import_extra("polars", "forecasting")
-    frame = pl.read_csv(path, separator=separator, infer_schema=False)
-    for other in OTHER_SEPARATORS:
-        if frame.width == 1 and other in frame.columns[0]:
-            return pl.read_csv(path, separator=other, infer_schema=False)
-    return frame
+    return Table(nw.from_native(frame, eager_only=True), str(path), separator)
 
 
 def _refuse_headless(names: Sequence[str], path: Path) -> None:

@@ -74,8 +74,7 @@ class SeriesRows:
         begin = self.offsets[series]
         twin = np.flatnonzero(self.stamps[begin:at] == self.stamps[at])
         if len(twin):
-            row = self.order[begin + twin[0]]
-            where = f"line {row + 2}" if self.table.is_text else f"row {row}"
+            where = self.table.place(int(self.order[begin + twin[0]]))
             problem = f"has the time stamp {self._word(at)} twice (first in {where}); keep one"
         else:
             problem = (
