@@ -71,11 +71,11 @@ def section(record: dict[str, Any]) -> str:
 
 
 def summary(benchmark: str) -> str:
-    """Returns the first paragraph of the script's docstring."""
+    """Returns the script's docstring: what is measured, how, and what each key means."""
     script = ROOT / "benchmarks" / f"{benchmark}.py"
     if not script.exists():
         raise SystemExit(f"results/{benchmark}.json has no script {benchmark}.py: remove it")
-    return (ast.get_docstring(ast.parse(script.read_text("utf-8"))) or "").split("\n\n")[0]
+    return ast.get_docstring(ast.parse(script.read_text("utf-8"))) or ""
 
 
 if __name__ == "__main__":
