@@ -12,8 +12,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from carousel.data.answers import write_table
 from carousel.data.stamps import format_stamps
-from carousel.data.tables import read_table, write_table
+from carousel.data.tables import read_table
 from carousel.errors import DataError
 
 HOUR = 3_600_000_000_000
@@ -58,7 +59,12 @@ def test_a_given_format_is_used() -> None:
 def test_an_offset_is_counted_in_utc() -> None:
     stamps, written = stamps_of(["2013-01-31T18:00:00+02:00"])
     assert stamps[0] == np.datetime64("2013-01-31T16:00", "ns").astype(np.int64)
-    assert written == ["2013-01-31T16:00:00Z"]
+    assert written == ["2013-01-31T18:00:00+02:00"]
+
+
+def test_offsets_that_change_are_written_in_utc() -> None:
+    _, written = stamps_of(["2013-03-31T01:00:00+01:00", "2013-03-31T03:00:00+02:00"])
+    assert written == ["2013-03-31T00:00:00Z", "2013-03-31T01:00:00Z"]
 
 
 def test_whole_numbers_are_steps() -> None:
@@ -216,3 +222,38 @@ def test_what_is_no_csv_is_refused_with_line_and_remedy(
     assert error.line == line
     for word in words:
         assert word in str(error)
+
+
+FRAMES = {
+    "pd.NA as a name": (pd.DataFrame({"y": pd.Series(["a", pd.NA], dtype=object)}), "missing"),
+    "NaN as a name": (pd.DataFrame({"y": pd.Series(["a", np.nan], dtype=object)}), "missing"),
+    "tuples as names": (pd.DataFrame({"y": [(1, 2), (3, 4)]}), "got a tuple"),
+    "lists as names": (pl.DataFrame({"y": [[1], [2]]}), "got a list"),
+    "a name twice": (pd.DataFrame([[1, 2]], columns=["y", "y"]), "twice"),
+    "names of two levels": (
+        pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("y", 1), ("y", 2)])),
+        "flatten",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_frame_that_cannot_be_used_is_refused(name: str) -> None:
+    frame, words = FRAMES[name]
+    with pytest.raises(DataError, match=words):
+        read_table(frame).labels("y")
+
+
+def test_columns_named_by_numbers_are_named_by_their_digits() -> None:
+    table = read_table(pd.DataFrame({0: ["a"], 1: [2.0]}))
+    assert table.names == ["0", "1"]
+    with pytest.raises(DataError, match="known: 0, 1"):
+        table.require("ds", "time_column")
+
+
+def test_objects_may_be_missing_or_too_large() -> None:
+    table = read_table(pd.DataFrame({"y": pd.Series([1, pd.NA, None], dtype=object)}))
+    assert np.array_equal(table.numbers("y"), [1, np.nan, np.nan], equal_nan=True)
+    huge = read_table(pd.DataFrame({"y": pd.Series([1, 10**400], dtype=object)}))
+    with pytest.raises(DataError, match=r"row 1.*too large"):
+        huge.numbers("y")

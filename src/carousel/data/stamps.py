@@ -5,6 +5,8 @@ A stamp is an int64: nanoseconds since 1970-01-01, or a plain step number. Lette
 
 from __future__ import annotations
 
+import datetime
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -31,6 +33,11 @@ TIME_FORMATS = (
 # What 64 bits of nanoseconds around 1970 can count, in whole years.
 FIRST_YEAR, LAST_YEAR = 1677, 2262
 STEP_NUMBER = r"^[+-]?\d{1,7}$"
+# How far the wall clock is from UTC: the directives of a form, and how each writes UTC itself.
+_UTC_WORDS = {"%#z": "Z", "%z": "+0000", "%:z": "+00:00", "%::z": "+00:00:00", "%:::z": "+00"}
+_OFFSET_DIRECTIVE = re.compile("|".join(_UTC_WORDS))
+_OFFSET = r"(Z|[+-]\d{2}(?::?\d{2})?)$"
+_FINER_THAN_A_MICROSECOND = r"\.\d{7,}"
 
 
 @dataclass(frozen=True)
@@ -42,19 +49,22 @@ class TimeStyle:
         text_format: the strptime format where the stamps were text, else None.
         dtype: the narwhals dtype's name where they were not text ("Datetime", "Date", "Int64").
         time_zone: name of the zone of a Datetime column, or None.
+        offset: what every text ends with where all are the same way off UTC, such as "+02:00";
+            None writes UTC.
     """
 
     kind: str
     text_format: str | None = None
     dtype: str | None = None
     time_zone: str | None = None
+    offset: str | None = None
 
 
 class ParsedStamps(NamedTuple):
     """Words read as time stamps.
 
     Attributes:
-        values: (N,) datetime64 in microseconds, or int64 step numbers; meaningless where bad.
+        values: (N,) datetime64 in micro- or nanoseconds, or int64 steps; no meaning where bad.
         bad: (N,) true where a word does not parse.
         expected: what was expected of each word.
         style: how they are written.
@@ -87,9 +97,11 @@ def parse_stamps(words: Sequence[str], text_format: str | None) -> ParsedStamps 
     if form is None:
         return None
     times = _to_times(text, form)
-    values = times.to_physical().fill_null(0).to_numpy().astype("datetime64[us]")
+    unit = times.dtype.time_unit
+    values = times.to_physical().fill_null(0).to_numpy().astype(f"datetime64[{unit}]")
     bad = times.is_null().to_numpy()
-    return ParsedStamps(values, bad, f"a time stamp of the form {form}", TimeStyle("time", form))
+    style = TimeStyle("time", form, offset=_common_offset(text, form))
+    return ParsedStamps(values, bad, f"a time stamp of the form {form}", style)
 
 
 def format_stamps(stamps: np.ndarray, style: TimeStyle) -> list[Any]:
@@ -104,12 +116,18 @@ def format_stamps(stamps: np.ndarray, style: TimeStyle) -> list[Any]:
     pl = import_extra("polars", "forecasting")
     times = pl.Series(stamps).cast(pl.Datetime("ns"))
     if style.text_format is not None:
-        format_ = style.text_format.replace("%#z", "Z" if _zone(style.text_format) else "")
-        return times.dt.to_string(format_).to_list()
+        if style.offset is not None:
+            times = times + _distance(style.offset)
+        form = _OFFSET_DIRECTIVE.sub(
+            lambda found: style.offset or _UTC_WORDS[found.group()], style.text_format
+        )
+        return times.dt.to_string(form).to_list()
     if style.dtype == "Date":
         return times.cast(pl.Date).to_list()
     if style.time_zone is not None:
         times = times.dt.replace_time_zone("UTC").dt.convert_time_zone(style.time_zone)
+    if np.any(stamps % 1_000):  # Python's datetime would cut them off
+        return times.dt.to_string("%Y-%m-%d %H:%M:%S%.f").to_list()
     return times.dt.cast_time_unit("us").to_list()
 
 
@@ -118,6 +136,12 @@ def check_time_format(text_format: str) -> None:
     if "%" not in text_format:
         raise OptionError(
             f"time_format expects a strptime format like %Y-%m-%d, got {text_format!r}"
+        )
+    if "%Z" in text_format:
+        raise OptionError(
+            f"time_format cannot read %Z, because the name of a zone does not say how far it is "
+            f"from UTC; write the name itself in its place, or %z for an offset, got "
+            f"{text_format!r}"
         )
 
 
@@ -134,8 +158,24 @@ def _to_times(text: Any, form: str) -> Any:
     """Returns text as times in UTC or wall clock, null where it does not parse."""
     if form == "%Y-%m":  # a bare month needs a day before any parser takes it for a date
         text, form = text + "-01", "%Y-%m-%d"
-    return text.str.to_datetime(form, strict=False, time_unit="us", time_zone=_zone(form))
+    zone = "UTC" if _OFFSET_DIRECTIVE.search(form) else None
+    # Nanoseconds reach from 1677 to 2262 only, so they are read where the text has them.
+    unit = "ns" if text.str.contains(_FINER_THAN_A_MICROSECOND).any() else "us"
+    return text.str.to_datetime(form, strict=False, time_unit=unit, time_zone=zone)
 
 
-def _zone(text_format: str) -> str | None:
-    return "UTC" if "z" in text_format else None
+def _common_offset(text: Any, form: str) -> str | None:
+    """Returns the offset from UTC that every stamp ends with, None where they differ."""
+    if not re.search(f"(?:{_OFFSET_DIRECTIVE.pattern})$", form):
+        return None
+    found = text.str.extract(_OFFSET).unique().to_list()
+    return found[0] if len(found) == 1 else None
+
+
+def _distance(offset: str) -> datetime.timedelta:
+    """Returns how far "+02:00", "+0200", "+02" or "Z" is from UTC."""
+    if offset == "Z":
+        return datetime.timedelta()
+    digits = offset[1:].replace(":", "").ljust(4, "0")
+    size = datetime.timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return -size if offset[0] == "-" else size

@@ -8,8 +8,9 @@ Letters: N rows.
 
 from __future__ import annotations
 
+import datetime
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,13 +92,20 @@ class Table:
 
     def labels(self, name: str) -> np.ndarray:
         """Returns column ``name`` as objects of shape (N,), refusing missing ones."""
-        values = np.array(self.frame[name].to_list(), dtype=object)
-        empty = np.array(
-            [value is None or value != value or str(value).strip() == "" for value in values],
-            dtype=bool,
-        )
-        if empty.any():
-            raise self.error("the name of the series is missing", row=_first(empty), column=name)
+        column = self.frame[name]
+        values = np.fromiter(column.to_list(), dtype=object, count=len(column))
+        missing = column.is_null().to_numpy().astype(bool)
+        for row, value in enumerate(values):
+            if isinstance(value, list | tuple | dict | set):
+                raise self.error(
+                    f"expected the name of a series, got a {type(value).__name__}; "
+                    f"turn it into text",
+                    row=row,
+                    column=name,
+                )
+            missing[row] |= str(value).strip() in ("", "nan")
+        if missing.any():
+            raise self.error("the name of the series is missing", row=_first(missing), column=name)
         return values
 
     def numbers(self, name: str) -> np.ndarray:
@@ -128,7 +136,7 @@ class Table:
         infinite = np.isinf(values)
         if infinite.any():
             raise self.error(
-                "the value is infinite; replace it, or leave the cell empty",
+                "the value is infinite or too large; replace it, or leave the cell empty",
                 row=_first(infinite),
                 column=name,
             )
@@ -136,19 +144,22 @@ class Table:
 
     def _typed_numbers(self, name: str) -> np.ndarray:
         column = self.frame[name]
+        if column.dtype.is_numeric():
+            nw = import_extra("narwhals", "forecasting")
+            return column.cast(nw.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
         values = np.full(len(column), np.nan)
-        for row, value in enumerate(column.to_list()) if not column.dtype.is_numeric() else ():
-            if value is None or (isinstance(value, str) and value.lower() in MISSING_WORDS):
+        missing = column.is_null().to_numpy()
+        for row, value in enumerate(column.to_list()):
+            if missing[row] or (isinstance(value, str) and value.lower() in MISSING_WORDS):
                 continue
             try:
                 values[row] = float(value)
+            except OverflowError:
+                values[row] = np.inf
             except (TypeError, ValueError):
                 raise self.error(
                     f"expected a number, got {value!r}", row=row, column=name
                 ) from None
-        if column.dtype.is_numeric():
-            nw = import_extra("narwhals", "forecasting")
-            return column.cast(nw.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
         return values
 
     def is_numeric(self, name: str) -> bool:
@@ -182,14 +193,18 @@ class Table:
         if column.dtype.is_integer():
             return column.to_numpy().astype(np.int64), TimeStyle("integer", dtype="Int64")
         if column.dtype == nw.Date:
-            days = column.cast(nw.Datetime("us"))
-            return self._nanoseconds(days.to_numpy(), name), TimeStyle("time", dtype="Date")
+            times = column.cast(nw.Datetime("us")).to_numpy()
+            return self._nanoseconds(times, name), TimeStyle("time", dtype="Date")
         if isinstance(column.dtype, nw.Datetime):
             zone = column.dtype.time_zone
             plain = column if zone is None else column.dt.convert_time_zone("UTC")
             style = TimeStyle("time", dtype="Datetime", time_zone=zone)
             return self._nanoseconds(plain.to_numpy(), name), style
-        words = [str(value).strip() for value in column.to_list()]
+        cells = column.to_list()
+        if all(type(cell) is datetime.date for cell in cells):  # a pandas column of objects
+            days = np.array(cells, dtype="datetime64[D]")
+            return self._nanoseconds(days, name), TimeStyle("time", dtype="Date")
+        words = [str(cell).strip() for cell in cells]
         parsed = parse_stamps(words, text_format)
         if parsed is None:
             raise self.error(
@@ -234,24 +249,31 @@ def read_table(data: Any) -> Table:
     """
     if isinstance(data, str | Path):
         return _read_file(Path(data))
-    nw = import_extra("narwhals", "forecasting")
-    try:
-        frame = nw.from_native(data)
-    except TypeError:
-        raise DataError(
-            f"expected a path or a frame of pandas, polars or pyarrow, got {type(data).__name__}"
-        ) from None
-    frame = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+    frame = _from_frame(data)
     if len(frame) == 0:
         raise DataError("the frame has no rows")
     return Table(frame, None)
 
 
-def write_table(columns: Mapping[str, Sequence[Any] | np.ndarray], like: Table) -> Any:
-    """Returns the columns as a frame of the library that ``like`` came from (polars for a file)."""
+def _from_frame(data: Any) -> nw.DataFrame[Any]:
+    """Takes a frame of any library, its columns named by text and each by another."""
     nw = import_extra("narwhals", "forecasting")
-    plain = {name: list(values) for name, values in columns.items()}
-    return nw.from_dict(plain, backend=like.frame.implementation).to_native()
+    try:
+        frame = nw.from_native(data)
+        frame = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+        if not all(isinstance(name, str) for name in frame.columns):
+            frame = frame.rename({name: str(name) for name in frame.columns})
+        names = list(frame.columns)
+    except TypeError:
+        raise DataError(
+            f"expected a path or a frame of pandas, polars or pyarrow, got {type(data).__name__}"
+        ) from None
+    except nw.exceptions.DuplicateError as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"a column name stands twice; rename or drop one ({reason})") from None
+    if not all(isinstance(name, str) for name in names):
+        raise DataError(f"expected one name for each column, got {names[0]!r}; flatten the columns")
+    return frame.select([name for name in names if name.strip()])
 
 
 def _read_file(path: Path) -> Table:

@@ -36,6 +36,7 @@ class Panel:
         values: (N, 1 + C) float64; column 0 is the target, then the covariates; NaN is missing.
         target_name: name of the target's column.
         covariates: names of the covariates.
+        first_rows: (S,) row of the table in which each series first stands.
         has_ids: False where the table has no column that names series.
         style: how the table writes time stamps.
         table: the table itself, for errors and for answers in the same library.
@@ -48,6 +49,7 @@ class Panel:
     values: np.ndarray
     target_name: str
     covariates: tuple[str, ...]
+    first_rows: np.ndarray
     has_ids: bool
     style: TimeStyle
     table: Table
@@ -145,6 +147,7 @@ def panel_from_table(table: Table, options: ForecastingOptions) -> Panel:
         frequency=frequency,
         target_name=options.target,
         covariates=covariates,
+        first_rows=rows.order[rows.offsets[:-1]],
         has_ids=has_ids,
         style=style,
         table=table,

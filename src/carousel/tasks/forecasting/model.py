@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from carousel.data.stamps import format_stamps
+from carousel.data.answers import repeated_rows, stamp_column, write_table
 from carousel.data.storage import check_target
-from carousel.data.tables import write_table
 from carousel.errors import DataError, ModelError, OptionError
 from carousel.tasks.forecasting.calendar import calendar_cycles
 from carousel.tasks.forecasting.card import write_card
@@ -331,8 +330,11 @@ def _forecast_frame(fitted: Fitted, panel: Panel, quantiles: np.ndarray) -> Any:
     stamps = np.concatenate([panel.future_stamps(s, horizon) for s in range(len(panel.ids))])
     columns: dict[str, Any] = {}
     if panel.has_ids:
-        columns[options.id_column] = np.repeat(panel.ids, horizon)
-    columns[options.time_column] = format_stamps(stamps, panel.style)
+        rows = np.repeat(panel.first_rows, horizon)
+        columns[options.id_column] = repeated_rows(panel.table, options.id_column, rows)
+    columns[options.time_column] = stamp_column(
+        stamps, panel.style, panel.table, options.time_column
+    )
     by_series = quantiles.transpose(1, 0, 2).reshape(-1, quantiles.shape[-1])
     columns[options.target] = by_series[:, options.quantiles.index(0.5)]
     for q, level in enumerate(options.quantiles):
