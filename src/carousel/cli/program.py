@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
+from carousel.data.streams import LastingStream
 from carousel.errors import CarouselError, TrainingInterruptedError
 
 BAD_INPUT = 2
@@ -46,8 +48,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 2 for bad input; 128 plus the number of the signal that stopped it.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None or sys.stderr is None:
+        return _run(words)
+    out = LastingStream(sys.stdout, "standard output", expendable=False)
+    err = LastingStream(sys.stderr)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            return _run(words)
+    finally:
+        out.silence()
+        err.silence()
+
+
+def _run(words: Sequence[str]) -> int:
     try:
         build()(words, exit_on_error=False, print_error=False)
+        print(end="", flush=True)  # what the disk refuses, it refuses only now
     except CycloptsError as error:
         return _fail(f"{error}\nsee: {' '.join(['carousel', *_verb(words), '--help'])}")
     except TrainingInterruptedError as interruption:
@@ -58,10 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("carousel: interrupted; nothing was written", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output (head, say) has seen enough; a second complaint helps nobody.
-        sys.stderr.close()
-        return 0
     return 0
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from carousel.data.streams import LastingStream
 from carousel.training.history import Record
 
 
@@ -189,7 +190,8 @@ class LiveProgress:
 
 def make_progress(kind: str, stream: Stream | None = None) -> Progress:
     """Returns the progress that the option names; "auto" is live in a terminal, else plain."""
-    stream = sys.stderr if stream is None else stream
+    # Whoever watched may leave; that is no reason to stop a run.
+    stream = LastingStream(sys.stderr if stream is None else stream)
     console = Console(file=cast(IO[str], stream))
     if kind == "auto":
         kind = "live" if console.is_terminal and not console.is_dumb_terminal else "plain"

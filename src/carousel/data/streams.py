@@ -1,0 +1,70 @@
+"""Output streams whose reader may leave or whose disk may fill up.
+
+Knows nothing of what is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from carousel.errors import OutputError
+
+
+class LastingStream:
+    """A text stream that outlives its reader: what comes after a failed write goes nowhere.
+
+    Anything else is the stream's own.
+
+    Args:
+        stream: where to write.
+        name: of the stream in an error.
+        expendable: True where nobody's work depends on the text, as with progress: then every
+            failure is passed over. Else only a reader who left, having seen enough, is; a disk
+            that is full, say, has swallowed a result, and that is an error.
+    """
+
+    def __init__(self, stream: Any, name: str = "output", expendable: bool = True) -> None:
+        self.stream = stream
+        self.name = name
+        self.expendable = expendable
+        self.failed = False
+
+    def write(self, text: str) -> int:
+        """Writes the text, if the stream still takes any."""
+        if not self.failed:
+            with self._lasting():
+                self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Passes on what was written, if the stream still takes any."""
+        if not self.failed:
+            with self._lasting():
+                self.stream.flush()
+
+    def silence(self) -> None:
+        """Leads a failed stream nowhere, or Python would fail again at it when the process ends."""
+        if not self.failed:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    @contextlib.contextmanager
+    def _lasting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.failed = True
+            if not self.expendable and not isinstance(error, BrokenPipeError):
+                raise OutputError(
+                    f"{self.name}: cannot be written ({error.strerror or error}); free some space, "
+                    "or send the output somewhere else"
+                ) from error
