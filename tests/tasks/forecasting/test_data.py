@@ -11,6 +11,7 @@ from tests.tasks.forecasting.small_data import START, frame
 
 from carousel.errors import DataError
 from carousel.tasks.forecasting.data import options_for, read_panel
+from carousel.tasks.forecasting.frequency import DAY, Frequency
 from carousel.tasks.forecasting.options import ForecastingOptions
 
 HORIZON = ForecastingOptions(horizon=4)
@@ -77,4 +78,55 @@ def test_the_summary_names_the_step_and_what_is_missing() -> None:
         y=pl.when(pl.col("ds") < START + datetime.timedelta(hours=1)).then(None).otherwise("y")
     )
     words = read_panel(given, HORIZON).summary()
-    assert words == "2 series, 100 rows, one every 15 minutes, 8.0% of the target missing"
+    assert (
+        words
+        == "2 series, 100 rows, one every 15 minutes, 8.0% of the target missing; covariates wind"
+    )
+
+
+def test_the_summary_cuts_a_long_list_of_covariates() -> None:
+    given = frame(length=20).with_columns(pl.lit(k).alias(f"x{k}") for k in range(6))
+    words = read_panel(given, HORIZON).summary()
+    assert words.endswith("; covariates wind, x0, x1, x2, x3 and 2 more")
+
+
+@pytest.mark.parametrize("column", ["y", "wind"])
+def test_numbers_that_cannot_be_scaled_are_refused(column: str) -> None:
+    given = frame(length=20).with_columns(pl.lit(1e300).alias(column))
+    with pytest.raises(DataError, match=r"1e\+30.*got 1e\+300") as caught:
+        read_panel(given, HORIZON)
+    assert caught.value.column == column
+
+
+DAILY, BUSINESS = Frequency("nanosecond", DAY), Frequency("business day", 1)
+
+
+@pytest.mark.parametrize(
+    ("frequency", "days", "length"),
+    [
+        (DAILY, [1, 2, 3, 4, 5, 8, 9, 10, 11, 12], 12),  # weekdays only
+        (BUSINESS, [1, 2, 3, 4, 5, 8, 9, 10], 8),  # too few to be told from days
+        (DAILY, [1, 4, 9, 11, 18], 18),  # gaps that are no step
+        (DAILY, [3], 1),
+    ],
+)
+def test_a_slice_is_laid_on_a_known_step(
+    frequency: Frequency, days: list[int], length: int
+) -> None:
+    given = pl.DataFrame({"ds": [datetime.date(2024, 1, day) for day in days], "y": 1.0})
+    panel = read_panel(given, HORIZON, frequency)
+    assert (panel.frequency, panel.lengths.tolist()) == (frequency, [length])
+    assert int((~np.isnan(panel.target(0))).sum()) == len(days)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "words"),
+    [
+        ([datetime.date(2024, 1, day) for day in (1, 3, 5, 7, 9)], "every 2 days.*every 1 day"),
+        ([datetime.datetime(2024, 1, 1, 0), datetime.datetime(2024, 1, 1, 5)], "between the steps"),
+        ([1, 2, 3], "every 1 day, as in training, got step numbers"),
+    ],
+)
+def test_rows_that_plainly_run_at_another_step_are_refused(stamps: list, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        read_panel(pl.DataFrame({"ds": stamps, "y": 1.0}), HORIZON, DAILY)

@@ -34,6 +34,9 @@ def infer(values: np.ndarray) -> Frequency:
         (steps("2024-01-01T00:00", "15 m", 50), "15 minutes", 96),
         (steps("2024-01-01T00:00", "30 m", 50), "30 minutes", 48),
         (steps("2024-01-01T00:00:00", "10 s", 50), "10 seconds", 8_640),
+        (steps("2024-01-01T00:00:00", "1 s", 50), "1 second", 86_400),
+        (steps("2024-01-01T00:00:00", "1 ms", 50), "1 millisecond", 1),
+        (steps("2024-01-01T00:00:00", "10 us", 50), "10 microseconds", 1),
         (steps("2024-01-01", "1 D", 50), "1 day", 7),
         (steps("2024-01-01", "7 D", 50), "1 week", 1),
         (steps("2020-01", "1 M", 30), "1 month", 12),
@@ -130,3 +133,15 @@ def test_positions_undo_stamps(unit: str, count: int, day: int, length: int) -> 
     values = frequency.stamps(begin, np.arange(length))
     assert (np.diff(values) > 0).all()
     assert frequency.positions(values).tolist() == list(range(length))
+
+
+def test_each_series_may_keep_to_its_own_day_of_the_month() -> None:
+    first = steps("2024-01", "1 M", 12)
+    both = np.concatenate([first, first + 14 * 86_400 * 10**9])
+    assert infer_frequency(both, np.array([0, 12, 24]), integer=False) == Frequency("month", 1)
+
+
+def test_scattered_gaps_are_no_other_frequency() -> None:
+    days = steps("2024-01-01", "1 D", 60)
+    both = np.concatenate([days, days[[0, 2, 4, 9, 17, 30, 41]]])
+    assert other_frequency(both, np.array([0, 60, 67]), infer(days)) is None

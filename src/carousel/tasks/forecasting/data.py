@@ -22,6 +22,9 @@ from carousel.tasks.forecasting.rows import SeriesRows
 
 TASK = "forecasting"
 SINGLE_SERIES = "series"
+# Squares and sums of these stay finite, and so do their standardised values in float32.
+LARGEST = 1e30
+_COVARIATES_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -98,27 +101,36 @@ class Panel:
         return str(format_stamps(self.stamps[row : row + 1], self.style)[0])
 
     def summary(self) -> str:
-        """One line: how many series and rows, the inferred step, what is missing."""
+        """One line: how many series and rows, the step, what is missing, which covariates."""
         missing = float(np.isnan(self.values[:, 0]).mean())
         count = len(self.ids)
         return (
             f"{count} series, {self.offsets[-1]:,} rows, one every {self.frequency}, "
-            f"{missing:.1%} of the target missing"
+            f"{missing:.1%} of the target missing{self._covariate_words()}"
         )
 
+    def _covariate_words(self) -> str:
+        if not self.covariates:
+            return ""
+        more = len(self.covariates) - _COVARIATES_NAMED
+        rest = f" and {more} more" if more > 0 else ""
+        return f"; covariates {', '.join(self.covariates[:_COVARIATES_NAMED])}{rest}"
 
-def read_panel(data: Any, options: ForecastingOptions) -> Panel:
+
+def read_panel(data: Any, options: ForecastingOptions, frequency: Frequency | None = None) -> Panel:
     """Reads a table in long form and lays it on a regular grid.
 
     Args:
         data: a path, ``sample:NAME``, or a frame of pandas, polars or pyarrow.
         options: the roles of the columns.
+        frequency: the step between rows where it is known, for rows too few or too full of gaps
+            to tell it; by default it is inferred.
 
     Raises:
         DataError: names the file, line and column of whatever cannot be used, and the remedy.
     """
     table = sample_table(data, TASK) if is_sample(data) else read_table(data)
-    return panel_from_table(table, options)
+    return panel_from_table(table, options, frequency)
 
 
 def options_for(data: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +138,9 @@ def options_for(data: Any, values: dict[str, Any]) -> dict[str, Any]:
     return {**sample_options(data, TASK), **values} if is_sample(data) else dict(values)
 
 
-def panel_from_table(table: Table, options: ForecastingOptions) -> Panel:
+def panel_from_table(
+    table: Table, options: ForecastingOptions, frequency: Frequency | None = None
+) -> Panel:
     """Lays the rows of a table on a regular grid; see ``read_panel``."""
     has_ids = _has_ids(table, options)
     table.require(options.time_column, "time_column")
@@ -138,10 +152,10 @@ def panel_from_table(table: Table, options: ForecastingOptions) -> Panel:
         else np.full(len(table), SINGLE_SERIES, dtype=object)
     )
     stamps, style = table.stamps(options.time_column, options.time_format)
-    values = np.stack([table.numbers(name) for name in (options.target, *covariates)], axis=1)
+    values = np.stack([_numbers(table, name) for name in (options.target, *covariates)], axis=1)
     rows = SeriesRows.sort(table, options.time_column, labels, stamps, style)
     rows.check_order()
-    frequency = rows.frequency()
+    frequency = rows.frequency(frequency)
     return Panel(
         ids=rows.ids,
         frequency=frequency,
@@ -153,6 +167,21 @@ def panel_from_table(table: Table, options: ForecastingOptions) -> Panel:
         table=table,
         **_grid(rows, frequency, values[rows.order]),
     )
+
+
+def _numbers(table: Table, name: str) -> np.ndarray:
+    """Returns a column as numbers, refusing those whose scaled values could leave float32."""
+    values = table.numbers(name)
+    large = np.flatnonzero(np.abs(values) > LARGEST)
+    if len(large):
+        row = int(large[0])
+        raise table.error(
+            f"expected a number between -{LARGEST:g} and {LARGEST:g}, got {values[row]:g}; "
+            f"correct it, leave the cell empty, or give the column in a larger unit",
+            row=row,
+            column=name,
+        )
+    return values
 
 
 def _has_ids(table: Table, options: ForecastingOptions) -> bool:

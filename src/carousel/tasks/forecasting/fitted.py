@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -65,14 +65,7 @@ class Fitted:
         Raises:
             DataError: for a column that is missing (names it), or rows at another step.
         """
-        panel = read_panel(data, self.options)
-        if panel.frequency != self.frequency and len(panel.stamps) > len(panel.ids):
-            raise panel.table.error(
-                f"expected a row every {self.frequency}, as in training, got one every "
-                f"{panel.frequency}; bring the rows to that step, or fit a model on them",
-                column=self.options.time_column,
-            )
-        return replace(panel, frequency=self.frequency)
+        return read_panel(data, self.options, self.frequency)
 
     def windows(self, panel: Panel, known: np.ndarray) -> Windows:
         """Returns the windows of a panel, its first ``known`` rows (S,) setting the scales."""

@@ -58,12 +58,15 @@ class Frequency:
 
     @property
     def season(self) -> int:
-        """The usual season in steps: a day of hours, a week of days, a year of months, else 1."""
+        """The usual season in steps: a day of hours, a week of days, a year of months, else 1.
+
+        Steps below a second have none: a day of them is more than a network could look back on.
+        """
         if self.unit == "month":
             return _MONTH_SEASONS.get(self.count, 1)
         if self.unit == "business day":
             return 5 if self.count == 1 else 1
-        if self.unit == "step" or self.count > DAY:
+        if self.unit == "step" or not SECOND <= self.count <= DAY:
             return 1
         if self.count == DAY:
             return 7
@@ -134,11 +137,17 @@ def infer_frequency(stamps: np.ndarray, offsets: np.ndarray, *, integer: bool) -
         months = _months(stamps)
         gaps, counts = np.unique(_steps_between(months, offsets)[0], return_counts=True)
         gap = int(gaps[np.argmax(counts)])
-        days = _days(stamps)
-        ends = (days + 1).astype("datetime64[M]").astype("datetime64[D]") == days + 1
-        same_day = len(np.unique((days - days.astype("datetime64[M]")).astype(int))) == 1
-        if gap > 0 and (bool(ends.all()) or same_day):
-            return Frequency("month", gap, month_end=bool(ends.all()))
+        ends = (_days(stamps) + 1).astype("datetime64[M]").astype("datetime64[D]")
+        month_end = bool((ends == _days(stamps) + 1).all())
+        monthly = Frequency("month", 1)
+        # Each series may keep to a day of its own: one to the 1st, another to the 15th.
+        own_day = all(
+            bool((monthly.positions(stamps[begin:end]) >= 0).all())
+            for begin, end in itertools.pairwise(offsets)
+            if end > begin
+        )
+        if gap > 0 and (month_end or own_day):
+            return Frequency("month", gap, month_end=month_end)
     if usual == DAY and len(stamps) >= 10 and np.is_busday(_days(stamps)).all():
         return Frequency("business day", 1)
     return Frequency("nanosecond", usual)
@@ -150,8 +159,8 @@ def other_frequency(
     """Finds a series that plainly runs at another step than ``frequency``.
 
     Returns:
-        The index of the first such series (at least 3 steps, none of the usual length) and its own
-        frequency, or None.
+        The index of the first such series (at least 3 steps, none of the usual length and most of
+        one other length, so that scattered gaps are no frequency) and its own frequency, or None.
     """
     for series, (begin, end) in enumerate(itertools.pairwise(offsets)):
         own = stamps[begin:end]
@@ -159,7 +168,9 @@ def other_frequency(
             continue
         span = np.array([0, len(own)])
         found = infer_frequency(own, span, integer=frequency.unit == "step")
-        if found is not None and found != frequency:
+        if found is None or found == frequency:
+            continue
+        if np.mean(np.diff(found.positions(own)) == 1) > 0.5:
             return series, found
     return None
 

@@ -83,13 +83,19 @@ class SeriesRows:
             )
         raise self._error(series, problem, at)
 
-    def frequency(self) -> Frequency:
-        """Infers the one step of all series, refusing a mixture and stamps between the steps."""
-        frequency = infer_frequency(self.stamps, self.offsets, integer=self.style.kind == "integer")
-        if frequency is None:
+    def frequency(self, known: Frequency | None = None) -> Frequency:
+        """Returns the one step of all series, refusing a mixture and stamps between the steps.
+
+        Args:
+            known: the step where a model has it already, so that any gaps are gaps; None infers it.
+        """
+        frequency = self._inferred() if known is None else known
+        if (frequency.unit == "step") != (self.style.kind == "integer"):
+            kind = "step numbers" if self.style.kind == "integer" else "dates or times"
             raise self.table.error(
-                "every series has a single row, so the step between rows cannot be inferred; "
-                "give more rows, or name the column of the series with id_column"
+                f"expected a row every {frequency}, as in training, got {kind}; give rows as the "
+                f"model was fitted on",
+                column=self.time_column,
             )
         mixed = other_frequency(self.stamps, self.offsets, frequency)
         if mixed is not None:
@@ -97,11 +103,23 @@ class SeriesRows:
             problem = (
                 f"has a row every {other}, most series every {frequency}: mixed frequencies; "
                 f"fit them apart, or bring them to one step"
+                if known is None
+                else f"has a row every {other}, expected a row every {frequency}, as in training; "
+                f"bring the rows to that step, or fit a model on them"
             )
             raise self._error(series, problem)
         for series, (begin, end) in enumerate(self.spans()):
             self._check_positions(
                 series, begin, frequency.positions(self.stamps[begin:end]), frequency
+            )
+        return frequency
+
+    def _inferred(self) -> Frequency:
+        frequency = infer_frequency(self.stamps, self.offsets, integer=self.style.kind == "integer")
+        if frequency is None:
+            raise self.table.error(
+                "every series has a single row, so the step between rows cannot be inferred; "
+                "give more rows, or name the column of the series with id_column"
             )
         return frequency
 
