@@ -28,6 +28,7 @@ from carousel.errors import CheckpointError
 CHECKPOINT_FILE = "checkpoint.safetensors"
 FORMAT = "carousel checkpoint"
 VERSION = 1
+BEGIN_ANEW = "--force without --resume (restart=True) to begin anew"
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
@@ -113,7 +114,7 @@ def check_same_run(
     if differences:
         raise CheckpointError(
             f"{path}: belongs to another run: {'; '.join(differences)}; "
-            "give what that run was given to go on with it, or another folder to begin anew"
+            f"give what that run was given to go on with it, or {BEGIN_ANEW}"
         )
 
 
@@ -140,7 +141,7 @@ def _brief(value: Any, longest: int = 60) -> str:
 def _damaged(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
         f"{path}: expected a whole checkpoint, found a damaged file ({reason}); "
-        "take it from a backup, or delete it to begin anew"
+        f"take it from a backup, or give {BEGIN_ANEW}"
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import Tensor
 from carousel.data.storage import remove_partials
 from carousel.errors import CheckpointError, NonFiniteError, OutputError, TrainingInterruptedError
 from carousel.training.checkpoint import (
+    BEGIN_ANEW,
     CHECKPOINT_FILE,
     check_same_run,
     named_fingerprint,
@@ -25,6 +28,7 @@ from carousel.training.distributed import ProcessGroup
 from carousel.training.history import History, HistoryFile, Record
 from carousel.training.learner import Learner
 from carousel.training.options import RunOptions
+from carousel.training.run_folder import RunLock, remove_if_empty, remove_run_files
 from carousel.training.schedule import SECONDS_PER_MINUTE
 from carousel.training.task import Task
 
@@ -57,13 +61,42 @@ class RunKeeper:
         self.saved_step: int | None = None
         self.saved_elapsed = 0.0
 
+    @contextlib.contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Holds the folder for this run alone, from ``begin`` to the run's end, whatever that is.
+
+        A run that fails before anything but its beginning was saved leaves nothing: there is
+        nothing to go on with, and it would only stand in the next one's way.
+
+        Raises:
+            OutputError: if another process trains in the folder, or it cannot be made.
+        """
+        if self.path is None or not self.group.is_first:
+            yield
+            return
+        folder = self.path.parent
+        was_there = folder.exists()
+        self._make_folder()
+        try:
+            with RunLock(folder):
+                try:
+                    yield
+                except BaseException:
+                    if self.saved_step == 0:
+                        remove_run_files(folder)
+                    raise
+        finally:
+            if not was_there:
+                remove_if_empty(folder)
+
     def begin(self) -> Counters:
         """Takes up the run in the folder, or begins one.
 
         A new run is saved at once, so that a folder that cannot be written is known early.
 
         Raises:
-            OutputError: if the folder holds a run and ``resume`` is not set, or cannot be written.
+            OutputError: if the folder holds a run and neither ``resume`` nor ``restart`` is set, or
+                cannot be written.
             CheckpointError: if the checkpoint is damaged or of another run.
         """
         counters = Counters()
@@ -74,8 +107,6 @@ class RunKeeper:
             counters = self._restore(data)
         if self.group.is_first:
             remove_partials(self.path)
-        if not data:
-            self._make_folder()
         self.history = self.history_file.begin(counters.lines)
         if not data:
             self.save(counters)
@@ -129,12 +160,14 @@ class RunKeeper:
         """Returns where the last good checkpoint is, in words."""
         if self.path is None:
             return "nothing was saved, because the run had no 'checkpoint' folder"
+        if not self.saved_step:
+            return "nothing was kept, because no step was saved yet"
         return f"the checkpoint of step {self.saved_step} is in {self.path.parent}"
 
     def interrupted(self, counters: Counters, number: int) -> TrainingInterruptedError:
         """Saves the run and returns the error to leave with."""
         self.save(counters)
-        remedy = "" if self.path is None else "; go on with --resume (resume=True)"
+        remedy = "; go on with --resume (resume=True)" if self.saved_step else ""
         return TrainingInterruptedError(
             f"stopped by {signal.Signals(number).name} after step {counters.step}; "
             f"{self.whereabouts()}{remedy}",
@@ -145,11 +178,11 @@ class RunKeeper:
         """Returns the checkpoint's bytes, read by rank 0 alone; none where there is no run."""
         assert self.path is not None
         data = b""
-        if self.group.is_first and self.path.exists():
+        if self.group.is_first and self.path.exists() and not self.options.restart:
             if not self.options.resume:
                 raise OutputError(
                     f"{self.path}: this folder holds a run already; give --resume (resume=True) to "
-                    "go on with it, or choose another folder"
+                    f"go on with it, or {BEGIN_ANEW}"
                 )
             try:
                 data = self.path.read_bytes()
@@ -161,7 +194,7 @@ class RunKeeper:
             if not data:
                 raise CheckpointError(
                     f"{self.path}: expected a checkpoint, found an empty file; "
-                    "take it from a backup, or delete it to begin anew"
+                    f"take it from a backup, or give {BEGIN_ANEW}"
                 )
         return self.group.from_first(data)
 
@@ -179,7 +212,7 @@ class RunKeeper:
         except (RuntimeError, KeyError) as error:
             raise CheckpointError(
                 f"{self.path}: belongs to another model: {error}; give what that run was given, "
-                "or another folder to begin anew"
+                f"or {BEGIN_ANEW}"
             ) from error
         self._restore_carried(tensors, document["world"])
         counters = Counters(**document["counters"])
@@ -209,8 +242,6 @@ class RunKeeper:
 
     def _make_folder(self) -> None:
         assert self.path is not None
-        if not self.group.is_first:
-            return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from carousel.errors import DataError, NonFiniteError, OptionError
-from carousel.training.counters import Timer
+from carousel.training.counters import Counters, Timer
 from carousel.training.devices import check_precision, to_device
 from carousel.training.distributed import ProcessGroup, joined_group
 from carousel.training.history import History
@@ -109,22 +109,32 @@ class _Run:
         self.group = group
         self.signals = signals
         self.progress = progress
+        self.clock = clock
         check_precision(options.precision, group.device)
         task.module.to(group.device)
         task.module.train()
         self.forward = _forward(task, group)
         self.learner = Learner(task.module, options)
         self.keeper = RunKeeper(task, options, self.learner, group)
-        self.counters = self.keeper.begin()
-        self.timer = Timer(clock, self.counters.elapsed)
+        self.counters = Counters()
+        self.timer = Timer(clock, 0.0)
         self.learning_rate = 0.0
         self.grad_norm = 0.0
-        if task.introduction:
-            progress.note(task.introduction)
-        if self.counters.step > 0:
-            progress.note(f"goes on after step {self.counters.step}")
 
     def train(self) -> TrainingResult:
+        with self.keeper.keeping():
+            self.begin()
+            return self.steps()
+
+    def begin(self) -> None:
+        self.counters = self.keeper.begin()
+        self.timer = Timer(self.clock, self.counters.elapsed)
+        if self.task.introduction:
+            self.progress.note(self.task.introduction)
+        if self.counters.step > 0:
+            self.progress.note(f"goes on after step {self.counters.step}")
+
+    def steps(self) -> TrainingResult:
         counters, options = self.counters, self.options
         batches = self.batches()
         while True:

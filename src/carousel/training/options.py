@@ -17,6 +17,7 @@ WITHOUT_EFFECT_ON_WEIGHTS = (
     "checkpoint_every",
     "checkpoint_minutes",
     "resume",
+    "restart",
     "progress",
 )
 
@@ -120,7 +121,15 @@ class RunOptions:
     resume: bool = option(
         default=False, help="go on from the checkpoint if there is one, else begin"
     )
-    seed: int = option(default=0, help="decides every random choice of the run", low=0)
+    restart: bool = option(
+        default=False, help="begin anew, over the run that the checkpoint folder may hold"
+    )
+    seed: int = option(
+        default=0,
+        help="decides every random choice of the run",
+        low=0,
+        high=2**63 - 1,  # what a signed integer of PyTorch's generators holds
+    )
     device: str = option(
         default="auto",
         help="where to compute; auto takes a GPU if there is one",
@@ -134,11 +143,15 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         if self.checkpoint is None:
-            for name in ("resume", "checkpoint_every", "checkpoint_minutes"):
+            for name in ("resume", "restart", "checkpoint_every", "checkpoint_minutes"):
                 if getattr(self, name) not in (None, False):
                     raise OptionError(
                         f"option {name!r} needs a place to keep the run; give 'checkpoint' too"
                     )
+        if self.resume and self.restart:
+            raise OptionError(
+                "option 'resume' goes on with a run, 'restart' gives it up; leave one of them out"
+            )
         if self.momentum is not None and self.optimizer != "sgd":
             raise OptionError(
                 f"option 'momentum' belongs to optimizer 'sgd', got optimizer {self.optimizer!r}; "
