@@ -15,7 +15,13 @@ import pytest
 
 from carousel.data import storage
 from carousel.data.exchange import exchange_paths
-from carousel.data.storage import check_target, remove_partials, replace_folder, write_atomically
+from carousel.data.storage import (
+    check_file_target,
+    check_target,
+    remove_partials,
+    replace_folder,
+    write_atomically,
+)
 from carousel.errors import OutputError
 
 
@@ -119,6 +125,10 @@ def make(target: Path, text: str, **options: Any) -> None:
         (folder / "deep" / "weights").write_text(text)
 
 
+def without_config(folder: Path) -> str:
+    return "" if (folder / "config.json").exists() else "no config.json"
+
+
 def folder_of(text: str) -> dict[str, bytes]:
     return {"model/config.json": text.encode(), "model/deep/weights": text.encode()}
 
@@ -146,17 +156,17 @@ def test_a_folder_is_replaced_only_by_force(
         check_target(target)
     assert contents(tmp_path) == folder_of("1")
     check_target(target, force=True)
-    make(target, "3", force=True, marker="config.json")
+    make(target, "3", force=True, foreign=without_config)
     assert contents(tmp_path) == folder_of("3")
 
 
 def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    make(tmp_path / "model", "1", force=True, marker="config.json")  # it was empty
+    make(tmp_path / "model", "1", force=True, foreign=without_config)  # it was empty
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("years")
     with pytest.raises(OutputError, match=r"config\.json"):
-        make(tmp_path / "home", "2", force=True, marker="config.json")
+        make(tmp_path / "home", "2", force=True, foreign=without_config)
     assert contents(tmp_path / "home") == {"thesis.tex": b"years"}
 
 
@@ -243,6 +253,28 @@ def test_exchange_is_refused_where_a_path_is_missing(tmp_path: Path) -> None:
             exchange_paths(tmp_path / "one", tmp_path / "other")
     else:
         assert not exchange_paths(tmp_path / "one", tmp_path / "other")
+
+
+@pytest.mark.parametrize("check", [check_target, check_file_target])
+def test_a_place_that_cannot_be_made_is_known_before_the_work(tmp_path: Path, check: Any) -> None:
+    (tmp_path / "file").write_text("text")
+    for place, remedy in [
+        ("x" * 250, "a shorter name"),  # fits alone, but not with the suffix of what is unfinished
+        ("x" * 300 + "/model", "a shorter name"),
+        ("file/model", "another place"),
+    ]:
+        with pytest.raises(OutputError, match=remedy):
+            check(tmp_path / place)
+    check(tmp_path / "new" / "folder" / "model")
+    assert contents(tmp_path) == {"file": b"text"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_name_is_no_pattern(tmp_path: Path) -> None:
+    (tmp_path / ".load[1].0123abcd.partial").write_bytes(b"half")
+    (tmp_path / ".load1.0123abcd.partial").write_bytes(b"another's half")
+    remove_partials(tmp_path / "load[1]")
+    assert contents(tmp_path) == {".load1.0123abcd.partial": b"another's half"}
 
 
 REPLACE_FOR_EVER = """

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from carousel.cli.parameters import check_overlap, split_values, with_options
-from carousel.data.storage import check_target
+from carousel.cli.parameters import check_overlap, expanded, split_values, with_options
 from carousel.tasks.forecasting.options import ForecastingOptions
-from carousel.tasks.model_folder import CONFIG
+from carousel.tasks.model_folder import check_model_target
 from carousel.training.options import RunOptions
+from carousel.training.run_folder import check_run_folder, forget_run
 
 check_overlap(ForecastingOptions, RunOptions)
 
@@ -23,14 +22,19 @@ fit = App(name="fit", help="Train a model and save it as a folder.", help_format
 
 
 @fit.command(name="forecasting")
-@with_options({"Forecast": ForecastingOptions, "Training": RunOptions}, without=("checkpoint",))
+@with_options(
+    {"Forecast": ForecastingOptions, "Training": RunOptions}, without=("checkpoint", "restart")
+)
 def fit_forecasting(
     data: Annotated[str, Parameter(help="CSV or Parquet file in long form, or sample:weather")],
     /,
     *,
-    out: Annotated[Path, Parameter(help="folder to save the model in")],
+    out: Annotated[Path, Parameter(help="folder to save the model in", converter=expanded)],
     valid: Annotated[
-        Path | None, Parameter(help="further rows that choose when to stop; default: the last rows")
+        str | None,
+        Parameter(
+            help="further rows that choose when to stop; default: the last rows", converter=expanded
+        ),
     ] = None,
     force: Annotated[
         bool, Parameter(help="replace the model, and forget an interrupted run", negative="")
@@ -46,13 +50,15 @@ def fit_forecasting(
     """
     from carousel.tasks.forecasting import Forecaster
 
-    check_target(out, force=force, marker=CONFIG)
-    forecast, training = split_values(values, ForecastingOptions, RunOptions)
-    kept = run_folder(out)
-    run = RunOptions(**training, checkpoint=str(kept))
+    # Of several processes one writes.
     is_first = os.environ.get("RANK", "0") == "0"
-    if force and not run.resume and is_first:
-        forget_run(kept)
+    kept = run_folder(out)
+    if is_first:
+        check_model_target(out, force=force)
+        check_run_folder(kept)
+    forecast, training = split_values(values, ForecastingOptions, RunOptions)
+    restart = force and not training.get("resume", False)
+    run = RunOptions(**training, checkpoint=str(kept), restart=restart)
     model = Forecaster(**forecast)
     model.fit(data, valid=valid, run=run)
     if not is_first:
@@ -69,9 +75,5 @@ def fit_forecasting(
 
 def run_folder(out: Path) -> Path:
     """Returns where the run that makes ``out`` is kept until it is done."""
-    return out.with_name(out.name + ".run")
-
-
-def forget_run(folder: Path) -> None:
-    """Deletes the folder of a run that is done or given up."""
-    shutil.rmtree(folder, ignore_errors=True)
+    real = out.resolve()  # "." has no name of its own
+    return real.with_name(real.name + ".run")

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 from carousel.errors import OptionError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def expanded(kind: Any, tokens: Sequence[Token]) -> Any:
+    """Converts a place on disk: shells leave the ``~`` of ``--out=~/model`` for us to expand."""
+    text = os.path.expanduser(tokens[0].value)
+    return text if _plain(kind) is str else Path(text)
 
 
 def with_options(

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from carousel.data.storage import write_atomically
-from carousel.errors import OptionError, OutputError
+from carousel.cli.parameters import expanded
+from carousel.data.storage import check_file_target, write_atomically
+from carousel.errors import OptionError
 
-ModelPath = Annotated[Path, Parameter(help="folder of a saved model")]
+ModelPath = Annotated[Path, Parameter(help="folder of a saved model", converter=expanded)]
 Data = Annotated[str, Parameter(help="CSV or Parquet file, or sample:NAME")]
-Plot = Annotated[Path | None, Parameter(help="draw a picture: .png or .svg")]
+Plot = Annotated[Path | None, Parameter(help="draw a picture: .png or .svg", converter=expanded)]
 Json = Annotated[bool, Parameter(name="--json", help="print JSON", negative="")]
 Force = Annotated[bool, Parameter(help="replace files that exist", negative="")]
 TABLE_FORMATS = (".csv", ".parquet")
+PLOT_FORMATS = (".png", ".svg")
 
 
 def evaluate(
@@ -35,11 +38,11 @@ def evaluate(
     """Score a model on rows it has not seen, against the forecasts a sceptic would ask for."""
     import carousel
 
-    _check_new(plot, force)
+    _check_output("--plot", plot, PLOT_FORMATS, force)
     report = carousel.load(model).evaluate(data, stride=stride)
     if plot is not None:
         report.plot(plot)
-    print(json.dumps(report.to_dict()) if json_ else report)
+    print(json.dumps(_json_values(report.to_dict()), allow_nan=False) if json_ else report)
 
 
 def predict(
@@ -49,7 +52,10 @@ def predict(
     *,
     out: Annotated[
         Path | None,
-        Parameter(help="where to write: .csv or .parquet; default: CSV to the terminal"),
+        Parameter(
+            help="where to write: .csv or .parquet; default: CSV to the terminal",
+            converter=expanded,
+        ),
     ] = None,
     plot: Plot = None,
     force: Force = False,
@@ -58,10 +64,8 @@ def predict(
     """Forecast what comes behind the last row of every series."""
     import carousel
 
-    _check_new(out, force)
-    _check_new(plot, force)
-    if out is not None and out.suffix.lower() not in TABLE_FORMATS:
-        raise OptionError(f"--out expects a name ending in .csv or .parquet, got {out.name!r}")
+    _check_output("--out", out, TABLE_FORMATS, force)
+    _check_output("--plot", plot, PLOT_FORMATS, force)
     if json_ and out is not None:
         raise OptionError("--json prints to the terminal and --out writes a file; give one of them")
     loaded = carousel.load(model)
@@ -88,7 +92,21 @@ def _table_bytes(frame: Any, kind: str) -> bytes:
     return content.getvalue()
 
 
-def _check_new(path: Path | None, force: bool) -> None:
-    """Refuses to write over a file, before any work is done."""
-    if path is not None and path.exists() and not force:
-        raise OutputError(f"{path}: exists already; give --force to replace it, or another name")
+def _check_output(option: str, path: Path | None, endings: tuple[str, ...], force: bool) -> None:
+    """Refuses, before any work is done, a file that could not be written at its end."""
+    if path is None:
+        return
+    if path.suffix.lower() not in endings:
+        raise OptionError(
+            f"{option} expects a name ending in {' or '.join(endings)}, got {path.name!r}"
+        )
+    check_file_target(path, force=force)
+
+
+def _json_values(value: Any) -> Any:
+    """Returns plain values with None where a number is none: JSON has no NaN and no infinity."""
+    if isinstance(value, dict):
+        return {name: _json_values(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_values(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

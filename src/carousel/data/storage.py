@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 from carousel.data.exchange import exchange_paths
@@ -19,6 +20,8 @@ from carousel.errors import OutputError
 PARTIAL = ".partial"  # suffix of what is still being written
 RETIRED = ".retired"  # suffix of a folder that is about to be deleted
 
+Foreign = Callable[[Path], str]
+
 REMEDIES = {
     errno.ENOSPC: "free some space or choose another place",
     errno.EDQUOT: "free some space or choose another place",
@@ -26,6 +29,7 @@ REMEDIES = {
     errno.EPERM: "choose a place that you may write to, or change its permissions",
     errno.EROFS: "choose a place that is not read-only",
     errno.EFBIG: "choose a file system that holds larger files",
+    errno.ENAMETOOLONG: "choose a shorter name",
     errno.EIO: "check the disk, or choose another place",
 }
 
@@ -60,17 +64,22 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 def remove_partials(path: str | Path) -> None:
     """Deletes what killed writers of ``path`` left beside it; for when no other writer runs."""
     target = _real(path)
-    for leftover in target.parent.glob(f".{target.name}.*{PARTIAL}"):
+    for leftover in partials(target):
         _remove_quietly(leftover)
+
+
+def partials(path: str | Path) -> list[Path]:
+    """Returns what unfinished writers of ``path``, living or killed, have beside it."""
+    return _besides(_real(path), PARTIAL)
 
 
 @contextlib.contextmanager
 def replace_folder(
-    target: str | Path, force: bool = False, marker: str | None = None
+    target: str | Path, force: bool = False, foreign: Foreign | None = None
 ) -> Iterator[Path]:
     """Builds a folder out of sight and puts it at ``target`` only when it is complete.
 
-        with replace_folder("weather.model", force=True, marker="config.json") as folder:
+        with replace_folder("weather.model", force=True, foreign=not_ours) as folder:
             (folder / "config.json").write_text(...)
 
     If the block raises, nothing changes. If the process is killed, the old folder is whole, and an
@@ -82,8 +91,9 @@ def replace_folder(
     Args:
         target: the folder to make or replace.
         force: replace a folder that exists.
-        marker: a file that a folder must contain to be replaced, so that a slip of the hand
-            cannot delete a folder that holds something else; an empty folder may always be.
+        foreign: looks into a folder that would be replaced and returns, in words, what in it the
+            caller did not write, or "". Such a folder stays, so that a slip of the hand cannot
+            delete somebody's files; an empty folder may always be replaced.
 
     Yields:
         The folder to fill.
@@ -93,36 +103,65 @@ def replace_folder(
     """
     goal = _real(target)
     _recover(goal)
-    _check_replaceable(goal, force, marker)
+    _check_replaceable(goal, force, foreign)
     partial = _beside(goal, PARTIAL)
     try:
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir()
-        yield partial
-        _sync_tree(partial)
-        # Asked again: training takes long, and someone may have put a folder there meanwhile.
-        _check_replaceable(goal, force, marker)
-        _put_in_place(partial, goal)
-    except OutputError:
-        raise
-    except OSError as error:
-        if error.errno not in REMEDIES:
-            raise
-        raise _output_error(goal, error) from error
+        with _as_output_error(goal):
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            partial.mkdir()
+        # The block may fail at files of its own; only what ails a disk is said of the target.
+        with _as_output_error(goal, only=REMEDIES):
+            yield partial
+        with _as_output_error(goal):
+            _sync_tree(partial)
+            # Asked again: training takes long, and someone may have put a folder there meanwhile.
+            _check_replaceable(goal, force, foreign)
+            _put_in_place(partial, goal)
     finally:
         _remove_quietly(partial)
 
 
-def check_target(target: str | Path, force: bool = False, marker: str | None = None) -> None:
+def check_target(target: str | Path, force: bool = False, foreign: Foreign | None = None) -> None:
     """Raises what ``replace_folder`` would, before hours of work and not after them.
 
     Raises:
-        OutputError: if the target exists and may not be replaced.
+        OutputError: if the target exists and may not be replaced, or cannot be made.
     """
-    _check_replaceable(_real(target), force, marker)
+    goal = _real(target)
+    _check_replaceable(goal, force, foreign)
+    _probe(goal)
 
 
-def _check_replaceable(goal: Path, force: bool, marker: str | None) -> None:
+def check_file_target(target: str | Path, force: bool = False) -> None:
+    """Raises what ``write_atomically`` would, before the work; a file that exists needs ``force``.
+
+    Raises:
+        OutputError: if the target exists and may not be replaced, or cannot be written.
+    """
+    goal = _real(target)
+    if os.path.isdir(goal):
+        raise OutputError(f"{goal}: expected the name of a file, found a folder; add a name to it")
+    if os.path.lexists(goal) and not force:
+        raise OutputError(f"{goal}: exists already; give --force to replace it, or another name")
+    _probe(goal)
+
+
+def _probe(goal: Path) -> None:
+    """Makes what a writer of ``goal`` would make first, and takes it away again."""
+    missing = [place for place in reversed(goal.parents) if not os.path.exists(place)]
+    made = []
+    try:
+        with _as_output_error(goal):
+            for place in [*missing, _beside(goal, PARTIAL)]:
+                place.mkdir()
+                made.append(place)
+    finally:
+        for place in reversed(made):
+            with contextlib.suppress(OSError):  # someone may have put a file there meanwhile
+                place.rmdir()
+
+
+def _check_replaceable(goal: Path, force: bool, foreign: Foreign | None) -> None:
     if not os.path.lexists(goal):
         return
     if not goal.is_dir():
@@ -135,10 +174,11 @@ def _check_replaceable(goal: Path, force: bool, marker: str | None) -> None:
             f"{goal}: exists already; give --force (force=True) to replace it, "
             "or choose another name"
         )
-    if marker and not (goal / marker).exists() and any(goal.iterdir()):
+    found = foreign(goal) if foreign is not None and any(goal.iterdir()) else ""
+    if found:
         raise OutputError(
-            f"{goal}: will not be replaced, because it holds files but no {marker!r}, so it is "
-            "something else; choose another name or delete it yourself"
+            f"{goal}: will not be replaced, because it holds something else: {found}; "
+            "choose another name, or move that away yourself"
         )
 
 
@@ -161,8 +201,8 @@ def _put_in_place(partial: Path, goal: Path) -> None:
 
 def _recover(goal: Path) -> None:
     """Moves back a folder that a killed process had moved aside and not yet replaced."""
-    retired = sorted(goal.parent.glob(f".{goal.name}.*{RETIRED}"))
-    if retired and not goal.exists():
+    retired = _besides(goal, RETIRED)
+    if retired and not os.path.exists(goal):
         os.rename(retired.pop(), goal)
     for leftover in retired:
         _remove_quietly(leftover)
@@ -205,8 +245,13 @@ def _beside(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}{suffix}")
 
 
+def _besides(target: Path, suffix: str) -> list[Path]:
+    # Escaped, because a name such as "load[1]" would be read as a pattern.
+    return sorted(target.parent.glob(f".{glob.escape(target.name)}.*{suffix}"))
+
+
 def _real(path: str | Path) -> Path:
-    return Path(os.path.realpath(Path(path).expanduser()))
+    return Path(os.path.realpath(os.path.expanduser(path)))
 
 
 def _remove_quietly(path: Path) -> None:
@@ -216,6 +261,18 @@ def _remove_quietly(path: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _as_output_error(target: Path, only: Container[int] | None = None) -> Iterator[None]:
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        if only is not None and error.errno not in only:
+            raise
+        raise _output_error(target, error) from error
 
 
 def _output_error(target: Path, error: OSError) -> OutputError:

@@ -1,7 +1,7 @@
 """A saved model is a folder: weights, what is needed to use them, and a card to read. No pickle.
 
     model.safetensors   the weights
-    config.json         task, format, options, and the digest of every other file
+    config.json         task, format, options, and the digests of itself and every other file
     README.md           the model card
     history.jsonl       the training run
     …                   the task's assets
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -20,15 +21,17 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from safetensors import SafetensorError
 from torch import Tensor
 
-from carousel.data.storage import replace_folder
+from carousel.data.storage import check_target, replace_folder
 from carousel.errors import ModelError
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
+CONFIG_DIGEST = "sha256"  # key of config.json: the digest over its other keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +72,9 @@ class ModelFolder:
             "files": {name: _digest(content) for name, content in files.items() if name != CARD},
             **self.config,
         }
+        config[CONFIG_DIGEST] = _config_digest(config)
         files[CONFIG] = json.dumps(config, indent=2).encode()
-        with replace_folder(folder, force=force, marker=CONFIG) as new:
+        with replace_folder(folder, force=force, foreign=_foreign) as new:
             for name, content in files.items():
                 (new / name).write_bytes(content)
         return Path(folder)
@@ -94,23 +98,37 @@ class ModelFolder:
                 f"use the command of its task"
             )
         contents = {name: _read_whole(path, name, want) for name, want in config["files"].items()}
-        tensors = safetensors.torch.load(contents.pop(WEIGHTS))
-        card = path / CARD
+        try:
+            tensors = safetensors.torch.load(contents.pop(WEIGHTS))
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"{path / WEIGHTS}: expected weights as safetensors, got something else ({error}); "
+                f"fit the model again or take it from a copy"
+            ) from error
         return cls(
             task=config["task"],
             config=config,
             tensors=tensors,
             assets=contents,
-            card=card.read_text(encoding="utf-8") if card.exists() else "",
+            card=_read_card(path / CARD),
         )
+
+
+def check_model_target(folder: str | Path, *, force: bool = False) -> None:
+    """Raises what ``ModelFolder.write`` would, before hours of work and not after them.
+
+    Raises:
+        OutputError: where the folder exists and may not be replaced, or cannot be made.
+    """
+    check_target(folder, force=force, foreign=_foreign)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Reads and checks ``config.json`` alone; see ``ModelFolder.read``."""
     remedy = "give the folder that carousel fit wrote"
-    if not folder.exists():
+    if not os.path.exists(folder):
         raise ModelError(f"{folder}: there is no such model; {remedy}")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ModelError(f"{folder}: a model is a folder, this is a file; {remedy}")
     file = folder / CONFIG
     if not file.exists():
@@ -122,18 +140,52 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{file}: damaged, it is not readable as JSON ({error}); fit the model again or "
             f"take it from a copy"
         ) from error
-    known = isinstance(config, dict) and isinstance(config.get("format"), int)
-    if not known or not isinstance(config.get("task"), str):
+    if not _is_of_a_model(config):
         raise ModelError(f"{file}: it was not written by carousel; {remedy}")
     if config["format"] > FORMAT_VERSION:
         raise ModelError(
             f"{folder}: written by the newer carousel {config.get('carousel', '?')} (format "
             f"{config['format']}, this version reads up to {FORMAT_VERSION}); upgrade carousel-lstm"
         )
+    # Folders of before the digest have none.
+    if config.get(CONFIG_DIGEST, _config_digest(config)) != _config_digest(config):
+        raise ModelError(
+            f"{file}: damaged, its content is not what was saved; fit the model again or take it "
+            f"from a copy"
+        )
     files = config.get("files")
     if not isinstance(files, dict) or WEIGHTS not in files:
         raise ModelError(f"{file}: damaged, its list of files is missing; fit the model again")
     return config
+
+
+def _is_of_a_model(config: Any) -> bool:
+    return (
+        isinstance(config, dict)
+        and isinstance(config.get("format"), int)
+        and isinstance(config.get("task"), str)
+    )
+
+
+def _foreign(folder: Path) -> str:
+    """Returns what in a folder no ``write`` has written, in words; "" where all of it is ours."""
+    try:
+        config = json.loads((folder / CONFIG).read_bytes())
+    except (ValueError, OSError):
+        config = None
+    files = config.get("files") if _is_of_a_model(config) else None
+    if not isinstance(files, dict) or WEIGHTS not in files:
+        return f"it has no {CONFIG} that carousel wrote"
+    others = sorted({path.name for path in folder.iterdir()} - {CONFIG, CARD, *files})
+    return f"{others[0]!r} is no file of a model" if others else ""
+
+
+def _read_card(path: Path) -> str:
+    """Returns the card; whatever became of it, the model can be used without."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _read_whole(folder: Path, name: str, digest: str) -> bytes:
@@ -157,3 +209,9 @@ def _read_whole(folder: Path, name: str, digest: str) -> bytes:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _config_digest(config: Mapping[str, Any]) -> str:
+    """Returns the digest over what a config says, however its text is laid out."""
+    plain = json.loads(json.dumps({k: v for k, v in config.items() if k != CONFIG_DIGEST}))
+    return _digest(json.dumps(plain, sort_keys=True).encode())

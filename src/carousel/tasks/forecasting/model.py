@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from carousel.data.answers import repeated_rows, stamp_column, write_table
-from carousel.data.storage import check_target
 from carousel.errors import DataError, ModelError, OptionError
 from carousel.tasks.forecasting.calendar import calendar_cycles
 from carousel.tasks.forecasting.card import write_card
@@ -26,7 +25,7 @@ from carousel.tasks.forecasting.training import (
     validation_origins,
 )
 from carousel.tasks.forecasting.windows import CovariateScaler, Windows
-from carousel.tasks.model_folder import CONFIG, ModelFolder
+from carousel.tasks.model_folder import ModelFolder, check_model_target
 from carousel.training import HISTORY_FILE, History, Progress, RunOptions, TrainingResult, train
 
 # Chosen on the validation part of the weather sample; docs/forecasting.md has the comparison.
@@ -188,7 +187,7 @@ class Forecaster:
             OutputError: where the folder exists and ``force`` is not set, or cannot be written.
         """
         fitted = self._ready("save")
-        check_target(folder, force=force, marker=CONFIG)
+        check_model_target(folder, force=force)
         return ModelFolder(
             task=TASK,
             config=fitted.config(),
