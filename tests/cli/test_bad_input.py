@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.tasks.forecasting.small_data import csv_lines, write_csv
+from tests.tasks.test_model_folder import change_config
 
 from carousel.cli import main
 
@@ -118,6 +119,7 @@ CASES: dict[str, tuple[Spoil, list[str], list[str]]] = {
     "option of another type": (lambda lines: lines, ["--num-layers", "two"], ["num-layers", "two"]),
     "no choice of that name": (lambda lines: lines, ["--optimizer", "adm"], ["adm", "'adam'"]),
     "impossible combination": (lambda lines: lines, ["--momentum", "0.9"], ["momentum", "sgd"]),
+    "seed beyond the generators": (lambda lines: lines, ["--seed", f"{2**70}"], ["'seed'"]),
     "one column with two roles": (lambda lines: lines, ["--target", "ds"], ["three different"]),
 }
 
@@ -223,15 +225,21 @@ def test_force_does_not_replace_a_folder_of_something_else(
     assert (photos / "holiday.jpg").read_bytes() == b"mine"
 
 
+def change_part(folder: Path, part: str, **changes: object) -> None:
+    values = json.loads((folder / "config.json").read_text())[part]
+    change_config(folder, **{part: {**values, **changes}})
+
+
+def leave_out(folder: Path, name: str) -> None:
+    files = json.loads((folder / "config.json").read_text())["files"]
+    del files[name]
+    change_config(folder, files=files)
+
+
 def spoil_weights(folder: Path) -> None:
     content = bytearray((folder / "model.safetensors").read_bytes())
     content[-3] ^= 0xFF
     (folder / "model.safetensors").write_bytes(bytes(content))
-
-
-def change_config(folder: Path, **changes: object) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -250,6 +258,16 @@ def change_config(folder: Path, **changes: object) -> None:
         (lambda f: change_config(f, task="weaving"), "'weaving'"),
         (lambda f: change_config(f, files={}), "damaged"),
         (lambda f: change_config(f, options={"horizon": 4, "colour": "red"}), "colour"),
+        (lambda f: change_config(f, options=[1]), "'options'"),
+        (lambda f: change_config(f, options=None), "'options'"),
+        (lambda f: change_part(f, "plan", context="12"), "'plan.context'"),
+        (lambda f: change_part(f, "plan", season=0), "'plan.season'"),
+        (lambda f: change_part(f, "frequency", count=0), "'frequency.count'"),
+        (lambda f: change_part(f, "frequency", unit="moon"), "'frequency.unit'"),
+        (lambda f: change_config(f, cycles=["moon"]), "'cycles'"),
+        (lambda f: change_config(f, covariate_std=[1.0]), "'covariate_std'"),
+        (lambda f: leave_out(f, "history.jsonl"), "history.jsonl"),
+        (lambda f: leave_out(f, "series.json"), "series.json"),
     ],
 )
 def test_a_model_that_cannot_be_used_is_refused(

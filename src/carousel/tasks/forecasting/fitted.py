@@ -27,7 +27,9 @@ from carousel.tasks.forecasting.metrics import central_intervals
 from carousel.tasks.forecasting.network import ForecastingNetwork
 from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.forecasting.plan import Plan
+from carousel.tasks.forecasting.saved import check_config, read_ends
 from carousel.tasks.forecasting.windows import CovariateScaler, Window, Windows
+from carousel.training import HISTORY_FILE
 
 TASK = "forecasting"
 SERIES_FILE = "series.json"
@@ -163,6 +165,8 @@ class Fitted:
         Raises:
             ModelError: where they do not fit together.
         """
+        check_config(config)
+        trained_until = read_ends(assets, SERIES_FILE, HISTORY_FILE)
         try:
             options = from_dict(ForecastingOptions, config["options"])
             frequency = Frequency(**config["frequency"])
@@ -177,7 +181,7 @@ class Fitted:
                 cycles=cycles,
                 scaler=CovariateScaler(mean, np.array(config["covariate_std"], dtype=np.float64)),
                 network=network.eval(),
-                trained_until=json.loads(assets[SERIES_FILE]),
+                trained_until=trained_until,
                 about=config["about"],
             )
         except (KeyError, TypeError, RuntimeError, ValueError, OptionError) as error:

@@ -1,0 +1,84 @@
+"""Whether the plain values of a saved model can be those of a forecaster.
+
+Whoever changes a model folder by hand is told what is wrong, and not that the rows are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from carousel.errors import ModelError
+from carousel.tasks.forecasting.frequency import Unit
+
+_LEAST = {"context": 1, "season": 1, "validation": 0, "holdout": 0}
+_CYCLES = ("day", "week", "year")
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Refuses what no forecaster has written; the options check themselves.
+
+    Args:
+        config: as ``Fitted.config`` returns it.
+
+    Raises:
+        ModelError: names the value.
+    """
+    for name in ("options", "plan", "frequency", "about"):
+        _expect(isinstance(config.get(name), dict), name, "named values", config.get(name))
+    for name, least in _LEAST.items():
+        value = config["plan"].get(name)
+        _expect(_is_count(value, least), f"plan.{name}", f"a number from {least} on", value)
+    frequency = config["frequency"]
+    unit, count = frequency.get("unit"), frequency.get("count")
+    _expect(unit in get_args(Unit), "frequency.unit", f"one of {', '.join(get_args(Unit))}", unit)
+    _expect(_is_count(count, 1), "frequency.count", "a number from 1 on", count)
+    cycles = config.get("cycles")
+    known = isinstance(cycles, list) and all(cycle in _CYCLES for cycle in cycles)
+    _expect(known, "cycles", f"some of {', '.join(_CYCLES)}", cycles)
+    covariates = config["options"].get("covariates")
+    size = len(covariates) if isinstance(covariates, list) else 0
+    for name in ("covariate_mean", "covariate_std"):
+        values = config.get(name)
+        fits = isinstance(values, list) and len(values) == size and all(map(_is_finite, values))
+        _expect(fits, name, f"{size} finite numbers, one for each covariate", values)
+
+
+def read_ends(assets: Mapping[str, bytes], name: str, *others: str) -> dict[str, int]:
+    """Reads where each series ended in training.
+
+    Args:
+        assets: the files of the model.
+        name: of the one that says it.
+        *others: that have to be there too.
+
+    Raises:
+        ModelError: where a file is missing or says something else.
+    """
+    for file in (name, *others):
+        _expect(file in assets, file, "a file", None)
+    try:
+        ends = json.loads(assets[name])
+    except ValueError:
+        ends = assets[name][:60]
+    valid = isinstance(ends, dict) and all(type(end) is int for end in ends.values())
+    _expect(valid, name, "a whole number for each series", ends)
+    return ends
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _expect(valid: bool, name: str, expected: str, value: Any) -> None:
+    if not valid:
+        raise ModelError(
+            f"the model folder is damaged: expected {expected} as {name!r}, got "
+            f"{repr(value)[:60]}; fit the model again or take it from a copy"
+        )
