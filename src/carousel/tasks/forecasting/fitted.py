@@ -31,7 +31,6 @@ from carousel.tasks.forecasting.saved import check_config, read_ends
 from carousel.tasks.forecasting.windows import CovariateScaler, Window, Windows
 from carousel.training import HISTORY_FILE
 
-TASK = "forecasting"
 SERIES_FILE = "series.json"
 _WINDOWS_AT_ONCE = 1_024
 _LEAST_CALIBRATION_VALUES = 240

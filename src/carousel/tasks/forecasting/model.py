@@ -13,9 +13,9 @@ from carousel.data.answers import repeated_rows, stamp_column, write_table
 from carousel.errors import DataError, ModelError, OptionError
 from carousel.tasks.forecasting.calendar import calendar_cycles
 from carousel.tasks.forecasting.card import write_card
-from carousel.tasks.forecasting.data import Panel, options_for, read_panel
+from carousel.tasks.forecasting.data import TASK, Panel, options_for, read_panel
 from carousel.tasks.forecasting.evaluation import backtest
-from carousel.tasks.forecasting.fitted import TASK, Fitted, make_network, series_key
+from carousel.tasks.forecasting.fitted import Fitted, make_network, series_key
 from carousel.tasks.forecasting.options import ForecastingOptions, quantile_column
 from carousel.tasks.forecasting.plan import Plan, make_plan
 from carousel.tasks.forecasting.report import Report
