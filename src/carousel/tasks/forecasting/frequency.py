@@ -28,7 +28,7 @@ _NAMES = (
     (1_000, "microsecond"),
     (1, "nanosecond"),
 )
-# The seasons of the M4 competition (Makridakis 2020, table 2) and, below an hour, one day.
+# The seasons of the M4 competition (Makridakis 2020) and, below an hour, one day.
 _MONTH_SEASONS = {1: 12, 3: 4, 6: 2}
 _WEEKDAYS = "1111100"
 

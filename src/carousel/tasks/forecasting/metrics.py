@@ -34,7 +34,7 @@ def smape(actual: np.ndarray, forecast: np.ndarray) -> float:
 
         200 · mean(|y − ŷ| / (|y| + |ŷ|)),  0 where both are 0
 
-    Reference: Makridakis 2020 (M4), doi:10.1016/j.ijforecast.2019.04.014, section 2.
+    Reference: Makridakis 2020 (M4), doi:10.1016/j.ijforecast.2019.04.014.
     """
     size = np.abs(actual) + np.abs(forecast)
     error = np.abs(actual - forecast)

@@ -1,7 +1,7 @@
 """The network: an LSTM reads the past, another walks the horizon, a head says quantiles.
 
 The decoder reads only what is known at the origin (calendar, last season), never its own forecasts,
-so the whole horizon comes out at once (MQ-RNN, arXiv:1711.11053, section 3.3).
+so the whole horizon comes out at once (MQ-RNN, arXiv:1711.11053).
 
 Letters: T context, B windows, K horizon, H hidden, Q quantiles, F and G features.
 """

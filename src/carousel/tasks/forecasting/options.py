@@ -48,7 +48,7 @@ class ForecastingOptions:
         help="quantiles to forecast; the median is always among them",
         low=0.001,
         high=0.999,
-        source="MQ-RNN, arXiv:1711.11053, section 3.1",
+        source="MQ-RNN, arXiv:1711.11053",
     )
     holdout: int | None = option(
         default=None,
