@@ -68,10 +68,7 @@ def predict(
     _check_output("--plot", plot, PLOT_FORMATS, force)
     if json_ and out is not None:
         raise OptionError("--json prints to the terminal and --out writes a file; give one of them")
-    loaded = carousel.load(model)
-    frame = loaded.predict(input)
-    if plot is not None:
-        loaded.plot(input, plot)
+    frame = carousel.load(model).predict(input, plot=plot)
     if out is not None:
         write_atomically(out, _table_bytes(frame, out.suffix.lower()))
         print(f"wrote {len(frame):,} rows to {out}", file=sys.stderr)

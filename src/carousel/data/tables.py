@@ -114,12 +114,8 @@ class Table:
         Raises:
             DataError: for a cell that is no number, or infinite; names its line.
         """
-        pl = import_extra("polars", "forecasting")
-        column = self.frame[name]
         if self.is_text:
-            text = column.to_native().cast(pl.String).str.strip_chars()
-            missing = (text.is_null() | text.str.to_lowercase().is_in(MISSING_WORDS)).to_numpy()
-            parsed = text.cast(pl.Float64, strict=False)
+            text, parsed, missing = self._parsed_text(name)
             bad = parsed.is_null().to_numpy() & ~missing
             if bad.any():
                 row = _first(bad)
@@ -166,11 +162,16 @@ class Table:
         """Says whether column ``name`` holds numbers (for text: most of its cells that are set)."""
         if not self.is_text:
             return bool(self.frame[name].dtype.is_numeric())
+        _, parsed, missing = self._parsed_text(name)
+        is_number = ~missing & ~parsed.is_null().to_numpy()
+        return bool(is_number.sum() > (~missing).sum() / 2)
+
+    def _parsed_text(self, name: str) -> tuple[Any, Any, np.ndarray]:
+        """Returns a text column stripped, the same as numbers or null, and which are missing."""
         pl = import_extra("polars", "forecasting")
         text = self.frame[name].to_native().str.strip_chars()
-        text = text.filter(~text.is_null() & ~text.str.to_lowercase().is_in(MISSING_WORDS))
-        parsed = text.cast(pl.Float64, strict=False)
-        return len(text) > 0 and parsed.null_count() < len(text) / 2
+        missing = (text.is_null() | text.str.to_lowercase().is_in(MISSING_WORDS)).to_numpy()
+        return text, text.cast(pl.Float64, strict=False), missing
 
     def stamps(self, name: str, text_format: str | None) -> tuple[np.ndarray, TimeStyle]:
         """Returns column ``name`` as int64 of shape (N,), and how it was written.

@@ -207,7 +207,7 @@ def _covariates(table: Table, options: ForecastingOptions) -> tuple[str, ...]:
 
 def _grid(rows: SeriesRows, frequency: Frequency, values: np.ndarray) -> dict[str, np.ndarray]:
     """Spreads the rows over a regular grid; what no row fills stays NaN."""
-    positions = [frequency.positions(rows.stamps[begin:end]) for begin, end in rows.spans()]
+    positions = rows.positions(frequency)
     lengths = np.array([own[-1] + 1 for own in positions], dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     grid = np.full((offsets[-1], values.shape[1]), np.nan)

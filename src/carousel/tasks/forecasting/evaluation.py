@@ -14,7 +14,6 @@ from carousel.tasks.forecasting.data import Panel
 from carousel.tasks.forecasting.fitted import Fitted
 from carousel.tasks.forecasting.metrics import central_intervals, coverage, pinball, smape
 from carousel.tasks.forecasting.report import Report, Scores
-from carousel.tasks.forecasting.windows import naive_errors
 
 MODEL = "this model"
 SEASONAL_NAIVE = "seasonal naive"
@@ -163,7 +162,7 @@ def backtest(
             SEASONAL_NAIVE: windows.seasonal_naive(series, origin).numpy(),
             RANDOM_WALK: windows.random_walk(series, origin).numpy(),
         },
-        naive_error=naive_errors(panel, fitted.plan.season, first),
+        naive_error=windows.naive_error,
         season=fitted.plan.season,
         num_unknown=fitted.num_unknown(panel),
     )

@@ -155,11 +155,12 @@ class Forecaster:
             f"give newer rows, or fit with a holdout"
         )
 
-    def predict(self, data: Any) -> Any:
+    def predict(self, data: Any, *, plot: str | Path | None = None) -> Any:
         """Forecasts the horizon behind the last row of every series.
 
         Args:
             data: as for ``fit``; series that were not in training are forecast too.
+            plot: where to draw the forecast as well; see ``plot``.
 
         Returns:
             A frame of the library that ``data`` came from (polars for a file): series, time stamp,
@@ -170,15 +171,17 @@ class Forecaster:
         """
         fitted = self._ready("predict")
         panel = fitted.read(data)
-        return _forecast_frame(fitted, panel, self._next(fitted, panel))
+        quantiles = _next_quantiles(fitted, panel)
+        frame = _forecast_frame(fitted, panel, quantiles)
+        if plot is not None:
+            _draw(fitted, panel, quantiles, plot)
+        return frame
 
     def plot(self, data: Any, path: str | Path) -> Path:
         """Draws the forecast of every series (at most six) behind its last rows; PNG or SVG."""
-        from carousel.tasks.forecasting.plots import draw_forecast
-
         fitted = self._ready("plot")
         panel = fitted.read(data)
-        return draw_forecast(fitted, panel, self._next(fitted, panel), Path(path))
+        return _draw(fitted, panel, _next_quantiles(fitted, panel), path)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Saves the model as a folder, whole or not at all.
@@ -228,21 +231,6 @@ class Forecaster:
         if self._fitted is None:
             raise ModelError(f"there is nothing to {verb} yet; call fit first, or load a model")
         return self._fitted
-
-    @staticmethod
-    def _next(fitted: Fitted, panel: Panel) -> np.ndarray:
-        """Returns the quantiles (K, S, Q) of the horizon behind each series' end."""
-        for s, name in enumerate(panel.ids):
-            recent = panel.target(s)[-fitted.plan.context :]
-            if np.isnan(recent).all():
-                raise panel.table.error(
-                    f"series {name!r} has no value in its last {len(recent)} steps to start from; "
-                    f"give rows with values, or leave the series out",
-                    column=fitted.options.target,
-                )
-        windows = fitted.windows(panel, panel.lengths)
-        series = torch.arange(len(panel.ids))
-        return fitted.quantiles(windows, series, torch.from_numpy(panel.lengths))
 
 
 def _untrained(
@@ -321,6 +309,27 @@ def _about(panel: Panel, plan: Plan, run: RunOptions, result: TrainingResult) ->
         "rows_per_series": [int(panel.lengths.min()), int(panel.lengths.max())],
         "training_rows": int(plan.training_rows(panel).sum()),
     }
+
+
+def _next_quantiles(fitted: Fitted, panel: Panel) -> np.ndarray:
+    """Returns the quantiles (K, S, Q) of the horizon behind each series' end."""
+    for s, name in enumerate(panel.ids):
+        recent = panel.target(s)[-fitted.plan.context :]
+        if np.isnan(recent).all():
+            raise panel.table.error(
+                f"series {name!r} has no value in its last {len(recent)} steps to start from; "
+                f"give rows with values, or leave the series out",
+                column=fitted.options.target,
+            )
+    windows = fitted.windows(panel, panel.lengths)
+    series = torch.arange(len(panel.ids))
+    return fitted.quantiles(windows, series, torch.from_numpy(panel.lengths))
+
+
+def _draw(fitted: Fitted, panel: Panel, quantiles: np.ndarray, path: str | Path) -> Path:
+    from carousel.tasks.forecasting.plots import draw_forecast
+
+    return draw_forecast(fitted, panel, quantiles, Path(path))
 
 
 def _forecast_frame(fitted: Fitted, panel: Panel, quantiles: np.ndarray) -> Any:

@@ -108,11 +108,19 @@ class SeriesRows:
                 f"bring the rows to that step, or fit a model on them"
             )
             raise self._error(series, problem)
-        for series, (begin, end) in enumerate(self.spans()):
-            self._check_positions(
-                series, begin, frequency.positions(self.stamps[begin:end]), frequency
-            )
         return frequency
+
+    def positions(self, frequency: Frequency) -> list[np.ndarray]:
+        """Returns how many steps each row lies behind the first of its series, an array a series.
+
+        Raises:
+            DataError: for a stamp between the steps, or so far away that it must be wrong.
+        """
+        found = []
+        for series, (begin, end) in enumerate(self.spans()):
+            found.append(frequency.positions(self.stamps[begin:end]))
+            self._check_positions(series, begin, found[-1], frequency)
+        return found
 
     def _inferred(self) -> Frequency:
         frequency = infer_frequency(self.stamps, self.offsets, integer=self.style.kind == "integer")

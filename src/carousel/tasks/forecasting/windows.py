@@ -76,7 +76,8 @@ class Windows:
         season: steps of the seasonal naive forecast.
         cycles: of the calendar, from ``calendar_cycles``.
         scaler: of the covariates.
-        known: (S,) rows of each series whose movement sets its ``series_scale``.
+        known: (S,) rows of each series whose movement sets its ``naive_error``, which MASE divides
+            by, and its ``series_scale``.
     """
 
     def __init__(
@@ -91,8 +92,8 @@ class Windows:
         known: np.ndarray,
     ) -> None:
         self.panel, self.context, self.horizon, self.season = panel, context, horizon, season
-        self.lengths = torch.from_numpy(panel.lengths)
-        self.series_scale = torch.from_numpy(_series_scales(panel, season, known))
+        self.naive_error = naive_errors(panel, season, known)
+        self.series_scale = torch.from_numpy(_series_scales(panel, self.naive_error, known))
         # Every series gets the horizon's rows behind its end, so that the future has a place.
         self._begin = torch.from_numpy(
             panel.offsets[:-1] + horizon * np.arange(len(panel.ids), dtype=np.int64)
@@ -100,13 +101,15 @@ class Windows:
         padded = _padded(panel, horizon)
         values = padded.values
         self._y = torch.from_numpy(values[:, 0].copy())
+        # How many values are observed before each row, over all series.
+        observed = (~torch.isnan(self._y)).cumsum(0)
+        self._observed_before = torch.cat([observed.new_zeros(1), observed])
         self._last = torch.from_numpy(_filled(panel, values[:, 0], horizon, 1))
         self._last_season = torch.from_numpy(_filled(panel, values[:, 0], horizon, season))
         covariates = (values[:, 1:] - scaler.mean) / scaler.std
         seen = ~np.isnan(covariates)
         self._covariates = torch.from_numpy(np.where(seen, covariates, 0.0).astype(np.float32))
         self._covariates_seen = torch.from_numpy(seen.astype(np.float32))
-        self._stamps = torch.from_numpy(padded.stamps)
         self._calendar = torch.from_numpy(calendar_features(padded.stamps, cycles))
 
     def cut(self, series: Tensor, origin: Tensor) -> Window:
@@ -175,7 +178,7 @@ class Windows:
 
     def is_usable(self, series: Tensor, origin: Tensor) -> Tensor:
         """Says of each window whether it has an observed value before the origin and one after."""
-        seen = torch.cat([torch.zeros(1, dtype=torch.int64), (~torch.isnan(self._y)).cumsum(0)])
+        seen = self._observed_before
         begin = self._begin[series]
         at = begin + origin
         past = seen[at] - seen[torch.maximum(at - self.context, begin)]
@@ -203,10 +206,6 @@ class Windows:
         """Returns what came, (K, B), NaN where it is missing or lies behind the end."""
         ahead = torch.arange(self.horizon)[:, None]
         return self._y[self._begin[series] + origin + ahead]
-
-    def stamps(self, series: Tensor, row: Tensor) -> np.ndarray:
-        """Returns the time stamps of rows (W,) of ``series`` (W,), int64."""
-        return self._stamps[self._begin[series] + row].numpy()
 
     def origins(self, first: np.ndarray, last: np.ndarray, stride: int) -> tuple[Tensor, Tensor]:
         """Returns (series, origin) of every window with first ≤ origin ≤ last, ``stride`` apart.
@@ -261,14 +260,13 @@ def _filled(panel: Panel, y: np.ndarray, horizon: int, season: int) -> np.ndarra
     return out
 
 
-def _series_scales(panel: Panel, season: int, known: np.ndarray) -> np.ndarray:
+def _series_scales(panel: Panel, errors: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Returns each series' in-sample error of the seasonal naive forecast, (S,), never 0.
 
     A constant series has no such error; a part of its level, else 1, takes the place.
     """
-    scales = naive_errors(panel, season, known)
     level = np.array([_level(panel.target(s)[: known[s]]) for s in range(len(known))])
-    return np.where(scales > 0, scales, np.where(level > 0, _PART_OF_LEVEL * level, 1.0))
+    return np.where(errors > 0, errors, np.where(level > 0, _PART_OF_LEVEL * level, 1.0))
 
 
 def naive_errors(panel: Panel, season: int, known: np.ndarray) -> np.ndarray:
