@@ -1,9 +1,11 @@
 """The recurrence over time, several ways with one contract."""
 
 from carousel.engines.contract import (
+    CellVariant,
     Engine,
     EngineOptions,
     EngineResult,
+    LayerMasks,
     LayerTrace,
     LayerWeights,
     State,
@@ -12,10 +14,12 @@ from carousel.engines.selection import Availability, Choice, available, choose, 
 
 __all__ = [
     "Availability",
+    "CellVariant",
     "Choice",
     "Engine",
     "EngineOptions",
     "EngineResult",
+    "LayerMasks",
     "LayerTrace",
     "LayerWeights",
     "State",

@@ -4,7 +4,8 @@ An engine is handed tensors in one layout only, (T, B, ·), and arguments that w
 It knows nothing of modules, parameters' names, ``batch_first`` or packed sequences.
 
 Shape letters: T time, B batch, I input size, H hidden size, P projection size (H where there is
-none), L layers, D directions, G = 4H rows of packed gates.
+none), L layers, D directions, G = 4H rows of packed gates (3H where input and forget gate are
+coupled).
 """
 
 from __future__ import annotations
@@ -29,13 +30,18 @@ class State(NamedTuple):
 
 
 class LayerWeights(NamedTuple):
-    """The weights of one layer in one direction, gates packed in the order i, f, g, o."""
+    """The weights of one layer in one direction, gates packed in the order i, f, g, o.
+
+    Where the input gate is coupled to the forget gate it has no weights: the order is f, g, o.
+    """
 
     weight_ih: Float[Tensor, "G I"]
     weight_hh: Float[Tensor, "G P"]
     bias_ih: Float[Tensor, " G"] | None = None  # both biases or neither
     bias_hh: Float[Tensor, " G"] | None = None
     weight_hr: Float[Tensor, "P H"] | None = None  # present where the layer projects
+    # (3H,), of the gates i, f, o; (2H,), of f, o, where the gates are coupled.
+    weight_peephole: Float[Tensor, " K"] | None = None
 
 
 class LayerTrace(NamedTuple):
@@ -55,6 +61,39 @@ class LayerTrace(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CellVariant:
+    """What makes a cell differ from the textbook's; the default is the textbook's.
+
+    The step, with everything on (⋆ is the product element by element):
+
+        h̃ = m ⋆ h_{t-1}                                        locked recurrent dropout
+        i, f = σ(… + W_hh h̃ + p_{i,f} ⋆ c_{t-1})               peepholes; or i = 1 - f, coupled
+        c̄ = clip(f ⋆ c_{t-1} + i ⋆ g, -cell_clip, cell_clip)
+        o = σ(… + p_o ⋆ c̄),   h̄ = o ⋆ tanh(c̄), then W_hr h̄ where the layer projects
+        c_t = z_c ⋆ c_{t-1} + (1 - z_c) ⋆ c̄                    zoneout: z is 0 or 1 in training,
+        h_t = z_h ⋆ h_{t-1} + (1 - z_h) ⋆ h̄                    its mean in evaluation
+
+    Reference:
+        Peepholes: Gers, Schraudolph and Schmidhuber (2002). Coupled gates: Greff et al. (2017),
+        arXiv:1503.04069. Zoneout: Krueger et al. (2017), arXiv:1606.01305, section 3.2. Locked
+        recurrent dropout: Gal and Ghahramani (2016), arXiv:1512.05287.
+    """
+
+    coupled: bool = False
+    cell_clip: float | None = None  # above 0
+    zoneout_h: float = 0.0  # probability of keeping the old hidden value, and the old memory cell
+    zoneout_c: float = 0.0
+
+
+class LayerMasks(NamedTuple):
+    """The random choices of one layer in one direction, drawn before the engine runs."""
+
+    recurrent: Float[Tensor, "B P"] | None = None  # m: 0 or 1/(1-p), the same at every step
+    zoneout_h: Bool[Tensor, "T B P"] | None = None  # true where the old value is kept
+    zoneout_c: Bool[Tensor, "T B H"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineOptions:
     """What one call of an engine is asked for, beside its tensors."""
 
@@ -63,6 +102,9 @@ class EngineOptions:
     lengths: Integer[Tensor, " B"] | None = None  # real steps of each sequence, from 0 to T
     reset: Bool[Tensor, "T B"] | None = None  # true where the state is zeroed before step t
     trace: bool = False
+    variant: CellVariant = CellVariant()
+    # One entry a layer and direction, ordered like the weights; None outside training.
+    masks: tuple[LayerMasks, ...] | None = None
 
 
 class EngineResult(NamedTuple):

@@ -14,7 +14,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from carousel.engines.contract import EngineOptions, EngineResult, LayerWeights, State
+from carousel.engines.contract import (
+    CellVariant,
+    EngineOptions,
+    EngineResult,
+    LayerWeights,
+    State,
+)
 from carousel.engines.reference import ReferenceEngine
 
 
@@ -36,6 +42,10 @@ class PyTorchEngine:
             return "PyTorch's kernel keeps its gates to itself, so it cannot trace"
         if options.reset is not None:
             return "PyTorch's kernel cannot reset the state inside a sequence"
+        if options.variant != CellVariant() or options.masks is not None:
+            return "PyTorch's kernel knows the textbook's cell only, no variant of it"
+        if weights[0].weight_peephole is not None:
+            return "PyTorch's kernel has no peepholes"
         if options.lengths is not None and (inputs.is_meta or options.lengths.is_meta):
             return "PyTorch's kernel must pack by length, and on the meta device there is nothing"
         if _transformed():
