@@ -4,7 +4,8 @@ It runs on any device and dtype, differentiates twice, and under ``torch.func`` 
 clear on purpose; the faster engines are held against it.
 
 Shape letters: T time, B batch, I input size, H hidden size, P projection size (H where there is
-none), L layers, D directions, G = 4H rows of packed gates.
+none), L layers, D directions, G = 4H rows of packed gates (3H where input and forget gate are
+coupled).
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from carousel.engines.contract import (
+    CellVariant,
     EngineOptions,
     EngineResult,
+    LayerMasks,
     LayerTrace,
     LayerWeights,
     State,
 )
+from carousel.engines.variants import NO_MASKS, is_textbook, variant_step
 
 
 class ReferenceEngine:
@@ -63,6 +67,8 @@ class ReferenceEngine:
                     inputs,
                     State(state.h[k], state.c[k]),
                     weights[k],
+                    options.variant,
+                    options.masks[k] if options.masks is not None else NO_MASKS,
                     real,
                     reset,
                     backwards=k > first,
@@ -80,7 +86,7 @@ def step(
     c: Float[Tensor, "*B H"],
     weight_hr: Float[Tensor, "P H"] | None = None,
 ) -> LayerTrace:
-    """Computes one step from the sums before the activation.
+    """Computes one step of the textbook's cell from the sums before the activation.
 
         i, f, o = σ(i_pre), σ(f_pre), σ(o_pre);   g = tanh(g_pre)
         c' = f ⋆ c + i ⋆ g;   h' = o ⋆ tanh(c'), then W_hr h' where the layer projects
@@ -122,6 +128,8 @@ def _one_direction(
     inputs: Float[Tensor, "T B I"],
     initial: State,
     weights: LayerWeights,
+    variant: CellVariant,
+    masks: LayerMasks,
     real: Bool[Tensor, "T B 1"] | None,
     reset: Bool[Tensor, "T B 1"] | None,
     *,
@@ -135,14 +143,21 @@ def _one_direction(
     if T == 0:
         return _no_steps(from_input, initial), initial
     by_step = from_input.unbind(0)
+    textbook = is_textbook(weights, variant, masks)
     values: list[LayerTrace] = []
     for t in reversed(range(T)) if backwards else range(T):
         crossed = t + 1 if backwards else t  # the boundary between the last step and this one
         if reset is not None and crossed < T:
             h = torch.where(reset[crossed], 0, h)
             c = torch.where(reset[crossed], 0, c)
-        pre = by_step[t] + linear(h, weights.weight_hh, weights.bias_hh)
-        now = step(pre, c, weights.weight_hr)
+        heard = h if masks.recurrent is None else masks.recurrent * h
+        pre = by_step[t] + linear(heard, weights.weight_hh, weights.bias_hh)
+        if textbook:
+            now = step(pre, c, weights.weight_hr)
+        else:
+            kept_h = None if masks.zoneout_h is None else masks.zoneout_h[t]
+            kept_c = None if masks.zoneout_c is None else masks.zoneout_c[t]
+            now = variant_step(pre, State(h, c), weights, variant, kept_h, kept_c)
         if real is None:
             h, c = now.h, now.c
         else:
