@@ -8,10 +8,16 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 USER_STAMP := $(VENV)/.installed-forecasting
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: help demo test bench docs clean
+# The kernel's build folder stays, so that `make kernel` compiles only what changed, offline.
+KERNEL := $(VENV)/kernel
+BUILD_TOOLS := scikit-build-core nanobind cmake ninja
+CMAKE := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cmake
+
+.PHONY: help demo kernel test bench docs clean
 
 help:
 	@echo 'make demo    forecast real weather: fit, evaluate, predict; needs no network after the install'
+	@echo 'make kernel  compile what changed in csrc/'
 	@echo 'make test    format, lint, types, tests, docs'
 	@echo 'make bench   measure every number of docs/results.md again'
 	@echo 'make docs    build the documentation into docs/_build/html'
@@ -27,6 +33,12 @@ demo: $(USER_STAMP)
 	@echo 'the backtest, drawn        demo/backtest.png'
 	@echo 'the next 24 hours          demo/forecast.csv'
 	@echo 'the same, drawn            demo/forecast.png'
+
+# Compiles what changed in csrc/ and puts it where the editable install looks for it.
+kernel: $(DEV_STAMP)
+	$(CMAKE) --build $(KERNEL)
+	$(CMAKE) --install $(KERNEL) --component python --prefix \
+	    "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')"
 
 test: $(DEV_STAMP)
 	$(BIN)/ruff format --check .
@@ -52,7 +64,10 @@ $(BIN)/python:
 
 # The development install contains the demo's, so it satisfies both stamps.
 $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e '.[forecasting,dev]'
+	$(PIP_INSTALL) $(BUILD_TOOLS)
+	CAROUSEL_KERNEL=require PATH="$(abspath $(BIN)):$$PATH" $(PIP_INSTALL) --no-build-isolation \
+	    --config-settings=build-dir=$(KERNEL) \
+	    --config-settings=cmake.define.CAROUSEL_TESTS=ON -e '.[forecasting,dev]'
 	touch $(USER_STAMP) $@
 
 $(USER_STAMP): pyproject.toml constraints.txt | $(BIN)/python

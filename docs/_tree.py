@@ -26,6 +26,7 @@ OTHERS = {
     "README.md": "this page",
     "benchmarks/": "one script for each number in results/, which docs/results.md is made of",
     "constraints.txt": "the exact versions that tests and benchmarks run with",
+    "csrc/": "the CPU kernel: C++17 that knows neither Python nor PyTorch, and a thin binding",
     "docs/": "these pages; a warning fails their build",
     "examples/": "numbered, short, run by the tests",
     "pyproject.toml": "build, extras, and every tool's settings",
