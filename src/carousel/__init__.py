@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from carousel import data, engines, equations, errors, nn, options, tasks, training
-    from carousel.nn import LSTM, LSTMCell, State, Trace
+    from carousel.nn import LSTM, LSTMCell, State, Trace, replace_lstm, restore_lstm
     from carousel.tasks import load
     from carousel.tasks.forecasting import Forecaster
     from carousel.training import RunOptions
@@ -32,6 +32,8 @@ __all__ = [
     "load",
     "nn",
     "options",
+    "replace_lstm",
+    "restore_lstm",
     "tasks",
     "training",
 ]
@@ -41,6 +43,8 @@ _HOME = {
     "LSTMCell": "carousel.nn",
     "State": "carousel.nn",
     "Trace": "carousel.nn",
+    "replace_lstm": "carousel.nn",
+    "restore_lstm": "carousel.nn",
     "RunOptions": "carousel.training",
     "Forecaster": "carousel.tasks.forecasting",
     "load": "carousel.tasks",

@@ -3,6 +3,7 @@
 from carousel.engines import State
 from carousel.nn.cell import LSTMCell
 from carousel.nn.lstm import LSTM
+from carousel.nn.replacement import replace_lstm, restore_lstm
 from carousel.nn.trace import Trace
 
-__all__ = ["LSTM", "LSTMCell", "State", "Trace"]
+__all__ = ["LSTM", "LSTMCell", "State", "Trace", "replace_lstm", "restore_lstm"]
