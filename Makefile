@@ -10,18 +10,24 @@ DEV_STAMP := $(VENV)/.installed-dev
 
 # The kernel's build folder stays, so that `make kernel` compiles only what changed, offline.
 KERNEL := $(VENV)/kernel
+KERNEL_WERROR ?= OFF
 BUILD_TOOLS := scikit-build-core nanobind cmake ninja
 CMAKE := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cmake
+CTEST := $(BIN)/ctest --output-on-failure --no-tests=error
+C_FILES = $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp)
 
-.PHONY: help demo kernel test bench docs clean
+.PHONY: help demo kernel kernel-test test sanitize format bench docs clean
 
 help:
-	@echo 'make demo    forecast real weather: fit, evaluate, predict; needs no network after the install'
-	@echo 'make kernel  compile what changed in csrc/'
-	@echo 'make test    format, lint, types, tests, docs'
-	@echo 'make bench   measure every number of docs/results.md again'
-	@echo 'make docs    build the documentation into docs/_build/html'
-	@echo 'make clean   remove what the others made'
+	@echo 'make demo         forecast real weather: fit, evaluate, predict; needs no network after the install'
+	@echo 'make test         format, lint, types, tests, docs'
+	@echo 'make kernel       compile what changed in csrc/, for the Python in .venv'
+	@echo 'make kernel-test  build and run the C++ tests'
+	@echo 'make sanitize     the same under the address, undefined-behaviour and thread sanitizers'
+	@echo 'make format       format Python and C++'
+	@echo 'make bench        measure every number of docs/results.md again'
+	@echo 'make docs         build the documentation into docs/_build/html'
+	@echo 'make clean        remove what the others made'
 
 demo: $(USER_STAMP)
 	mkdir -p demo
@@ -36,16 +42,42 @@ demo: $(USER_STAMP)
 
 # Compiles what changed in csrc/ and puts it where the editable install looks for it.
 kernel: $(DEV_STAMP)
-	$(CMAKE) --build $(KERNEL)
+	$(CMAKE) --build $(KERNEL) --target _kernel
 	$(CMAKE) --install $(KERNEL) --component python --prefix \
 	    "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')"
+
+kernel-test: $(DEV_STAMP)
+	$(CMAKE) --build $(KERNEL)
+	$(CTEST) --test-dir $(KERNEL)
 
 test: $(DEV_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+	$(MAKE) --no-print-directory kernel-test
+	$(MAKE) --no-print-directory kernel
 	$(BIN)/mypy
 	$(BIN)/pytest
 	$(MAKE) --no-print-directory docs
+
+format: $(DEV_STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
+
+# The C++ tests again, with the compiler's own checks on every access: what it finds ends a test.
+sanitize: $(DEV_STAMP)
+	@$(MAKE) --no-print-directory sanitize-run SANITIZE=address,undefined FOLDER=build/sanitize-address
+	@$(MAKE) --no-print-directory sanitize-run SANITIZE=thread FOLDER=build/sanitize-thread RUN='$(NOT_RANDOM)'
+
+# The thread sanitizer does not start where a kernel spreads addresses wider than it expects.
+NOT_RANDOM = $(shell setarch --addr-no-randomize true 2>/dev/null && echo setarch --addr-no-randomize)
+
+.PHONY: sanitize-run
+sanitize-run:
+	$(CMAKE) -S csrc -B $(FOLDER) -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCAROUSEL_MODULE=OFF -DCAROUSEL_TESTS=ON \
+	    -DCAROUSEL_SANITIZE=$(SANITIZE) -DCAROUSEL_WERROR=$(KERNEL_WERROR)
+	$(CMAKE) --build $(FOLDER)
+	TSAN_OPTIONS=die_after_fork=0 $(RUN) $(CTEST) --test-dir $(FOLDER)
 
 docs: $(DEV_STAMP)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
@@ -67,7 +99,8 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) $(BUILD_TOOLS)
 	CAROUSEL_KERNEL=require PATH="$(abspath $(BIN)):$$PATH" $(PIP_INSTALL) --no-build-isolation \
 	    --config-settings=build-dir=$(KERNEL) \
-	    --config-settings=cmake.define.CAROUSEL_TESTS=ON -e '.[forecasting,dev]'
+	    --config-settings=cmake.define.CAROUSEL_TESTS=ON \
+	    --config-settings=cmake.define.CAROUSEL_WERROR=$(KERNEL_WERROR) -e '.[forecasting,dev]'
 	touch $(USER_STAMP) $@
 
 $(USER_STAMP): pyproject.toml constraints.txt | $(BIN)/python

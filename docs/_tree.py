@@ -1,4 +1,4 @@
-"""Writes the tree in the README from the disk: a module is described by its own first sentence.
+"""Writes the tree in the README from the disk: a file is described by its own first sentence.
 
     python docs/_tree.py
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import itertools
 import re
 from pathlib import Path
 
@@ -27,6 +28,8 @@ OTHERS = {
     "benchmarks/": "one script for each number in results/, which docs/results.md is made of",
     "constraints.txt": "the exact versions that tests and benchmarks run with",
     "csrc/": "the CPU kernel: C++17 that knows neither Python nor PyTorch, and a thin binding",
+    "csrc/targets/": "the same code once for each instruction set",
+    "csrc/tests/": "of the kernel by itself: each file one program",
     "docs/": "these pages; a warning fails their build",
     "examples/": "numbered, short, run by the tests",
     "pyproject.toml": "build, extras, and every tool's settings",
@@ -34,6 +37,9 @@ OTHERS = {
     "src/carousel/data/sample_files/": "the samples themselves, which ship in the wheel",
     "tests/": "mirrors src/carousel file by file",
 }
+# Files of code, which say at their head what they are, and how a line of comment begins there.
+COMMENTS = {".cpp": "//", ".h": "//", ".cmake": "#", ".txt": "#"}
+CODE = {".py", *COMMENTS}
 NOT_SHOWN = {".git", ".gitignore", "PKG-INFO", "__init__.py", "py.typed"}
 
 # Dependencies run one way: below src/carousel, each imports only from those before it.
@@ -55,11 +61,13 @@ ORDER = [
 
 
 def tree() -> str:
-    """Returns the tree: the root, and below src/carousel every folder and module."""
+    """Returns the tree: the root, and below csrc and src/carousel every folder and file of code."""
     lines = []
     for path in entries(ROOT):
         if path.name == "src":
             lines += branch(path / "carousel", "src/carousel/", 0)
+        elif path.name == "csrc":
+            lines += branch(path, "csrc/", 0)
         else:
             lines.append((path.name + "/" * path.is_dir(), purpose(path)))
     width = max(len(name) for name, _ in lines)
@@ -72,7 +80,7 @@ def branch(folder: Path, shown_as: str, depth: int) -> list[tuple[str, str]]:
     for path in entries(folder):
         if path.is_dir():
             lines += branch(path, path.name + "/", depth + 1)
-        elif path.suffix == ".py":
+        elif path.suffix in CODE:
             lines.append(("  " * (depth + 1) + path.name, purpose(path)))
     return lines
 
@@ -97,17 +105,26 @@ def entries(folder: Path) -> list[Path]:
 
 
 def purpose(path: Path) -> str:
-    """Returns the words for one line: from OTHERS, or the module's first sentence."""
+    """Returns the words for one line: from OTHERS, or the file's own first sentence."""
     key = path.relative_to(ROOT).as_posix() + "/" * path.is_dir()
     if key in OTHERS:
         return OTHERS[key]
     source = path / "__init__.py" if path.is_dir() else path
-    is_code = source.suffix == ".py" and source.exists()
-    text = ast.get_docstring(ast.parse(source.read_text("utf-8"))) if is_code else None
+    text = head(source) if source.is_file() and source.suffix in CODE else ""
     if not text:
         return "says nothing of itself yet"
     sentence = re.split(r"\.(?:\s|$)|;\s", " ".join(text.split()))[0]
     return sentence.replace("``", "")
+
+
+def head(source: Path) -> str:
+    """Returns what a file says of itself: its docstring, or the comment that it begins with."""
+    text = source.read_text("utf-8")
+    if source.suffix == ".py":
+        return ast.get_docstring(ast.parse(text)) or ""
+    sign = COMMENTS[source.suffix]
+    lines = itertools.takewhile(lambda line: line.startswith(sign), text.splitlines())
+    return "\n".join(line.removeprefix(sign) for line in lines).strip()
 
 
 def replaced(readme: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -17,6 +18,7 @@ import _tree
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "carousel"
+KERNEL = ROOT / "csrc"
 
 JUNK_DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc"}
 LONGEST_MODULE = 400  # lines
@@ -40,6 +42,12 @@ def modules() -> dict[str, Path]:
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
+
+
+def kernel_files() -> dict[str, Path]:
+    """Every file of the kernel's code by its path below csrc."""
+    found = sorted(path for path in KERNEL.rglob("*") if path.suffix in _tree.COMMENTS)
+    return {path.relative_to(KERNEL).as_posix(): path for path in found}
 
 
 def imported(
@@ -124,7 +132,8 @@ def test_the_import_reader_sees(source: str, expected: set[str]) -> None:
 
 
 def test_modules_are_short() -> None:
-    lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in modules().items()}
+    files = modules() | kernel_files()
+    lines = {name: len(path.read_text("utf-8").splitlines()) for name, path in files.items()}
     assert not {name: count for name, count in lines.items() if count > LONGEST_MODULE}
 
 
@@ -133,16 +142,22 @@ def test_there_is_no_junk_drawer() -> None:
     names |= {
         path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")
     }
+    names |= {path.stem for path in kernel_files().values()}
     assert not {name for name in names if name.strip("_") in JUNK_DRAWERS}
 
 
 def test_every_module_says_what_it_is() -> None:
-    wordless = [
-        name
-        for name, path in modules().items()
-        if not ast.get_docstring(ast.parse(path.read_text("utf-8")))
-    ]
-    assert not wordless
+    files = modules() | kernel_files()
+    assert not [name for name, path in files.items() if not _tree.head(path)]
+
+
+def test_the_kernel_knows_neither_python_nor_pytorch() -> None:
+    foreign = re.compile(r"#\s*include\s*[<\"](Python\.h|nanobind/|pybind11/|torch/|ATen/|c10/)")
+    knows = {
+        name for name, path in kernel_files().items() if foreign.search(path.read_text("utf-8"))
+    }
+    assert knows == {"binding.cpp"}  # and the binding, so that the pattern is seen to find some
+    assert not re.search(r"#\s*include\s*[<\"]torch", (KERNEL / "binding.cpp").read_text("utf-8"))
 
 
 def test_there_is_no_pickle() -> None:
@@ -222,5 +237,8 @@ def test_the_tree_in_the_readme_is_the_disk() -> None:
 def test_the_tree_lists_every_module() -> None:
     shown = [line.split()[0] for line in _tree.tree().splitlines()]
     on_disk = [path.name for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
-    assert sorted(name for name in shown if name.endswith(".py")) == sorted(on_disk)
+    on_disk += [path.name for path in kernel_files().values()]
+    code = tuple(_tree.CODE)
+    root = {path.name for path in ROOT.iterdir()}
+    assert sorted(n for n in shown if n.endswith(code) and n not in root) == sorted(on_disk)
     assert {"Makefile", "pyproject.toml", "src/carousel/", "nn/", "tests/"} <= set(shown)
