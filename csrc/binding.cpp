@@ -1,12 +1,152 @@
 // The module carousel.engines._kernel: the only file that knows Python.
+//
+// Tensors come as addresses (0 for none), so that the module does not depend on PyTorch's version. The
+// caller, carousel/engines/compiled/kernel.py, keeps them alive and has checked shapes and strides.
 
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <string>
+#include <vector>
+
+#include "lstm.h"
+#include "threads.h"
 
 namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+template <class T>
+T* at(uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+carousel::Shape shape_of(int64_t steps, int64_t batch, int64_t input, int64_t hidden, int64_t output) {
+  return {steps, batch, input, hidden, output};
+}
+
+uintptr_t address(const nb::tuple& tuple, size_t index) { return nb::cast<uintptr_t>(tuple[index]); }
+
+carousel::Weights weights_of(const nb::tuple& w) {
+  return {at<float>(address(w, 0)), at<float>(address(w, 1)), at<float>(address(w, 2)),
+          at<float>(address(w, 3)), at<float>(address(w, 4)), at<float>(address(w, 5))};
+}
+
+}  // namespace
 
 NB_MODULE(_kernel, module) {
-    module.def("version", [] { return CAROUSEL_VERSION; }, "The version of the package it was built for.");
-    module.def(
-        "instruction_set", [] { return "portable"; },
-        "The instruction set that was chosen for this processor.");
+  module.doc() = "The compiled kernel: one LSTM layer in one direction, on addresses of float32 memory.";
+  module.def("version", [] { return CAROUSEL_VERSION; }, "The version of the package it was built for.");
+  module.def("instruction_set", &carousel::instruction_set,
+             "The instruction set in use.");
+  module.def(
+      "instruction_sets",
+      [] {
+        std::vector<std::string> names;
+        for (const char* const* name = carousel::instruction_sets(); *name != nullptr; ++name)
+          names.emplace_back(*name);
+        return names;
+      },
+      "The instruction sets that this processor can run, best first.");
+  module.def("use_instruction_set", &carousel::use_instruction_set, "name"_a,
+             "Chooses one, for tests; false where the processor lacks it.");
+  module.def("team_kind", &carousel::team_kind, "What the next team of threads is made of.");
+  module.def("lanes", &carousel::lanes, "Hidden units in one block of the kept gates.");
+  module.def("padded", &carousel::padded, "units"_a, "Hidden units, padded as in every kept buffer.");
+
+  module.def(
+      "packed_floats",
+      [](int64_t input, int64_t hidden, int64_t output, bool back) {
+        const auto shape = shape_of(0, 0, input, hidden, output);
+        return back ? carousel::packed_backward_floats(shape) : carousel::packed_forward_floats(shape);
+      },
+      "input"_a, "hidden"_a, "output"_a, "back"_a, "Floats that the packed weights take.");
+  module.def(
+      "pack",
+      [](int64_t input, int64_t hidden, int64_t output, const nb::tuple& weights, uintptr_t packed,
+         bool back, int threads) {
+        const auto shape = shape_of(0, 0, input, hidden, output);
+        const auto w = weights_of(weights);
+        nb::gil_scoped_release free;
+        (back ? carousel::pack_backward : carousel::pack_forward)(shape, w, at<float>(packed), threads);
+      },
+      "input"_a, "hidden"_a, "output"_a, "weights"_a, "packed"_a, "back"_a, "threads"_a,
+      "Packs weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_peephole.");
+
+  // (steps, batch, input, hidden, output), reverse, x, x_step, x_row, h0, c0, lengths, reset, variant
+  const auto sequence_of = [](const nb::tuple& shape, const nb::tuple& s, const nb::tuple& v) {
+    carousel::Sequence q{};
+    q.shape = shape_of(nb::cast<int64_t>(shape[0]), nb::cast<int64_t>(shape[1]),
+                       nb::cast<int64_t>(shape[2]), nb::cast<int64_t>(shape[3]),
+                       nb::cast<int64_t>(shape[4]));
+    q.reverse = nb::cast<bool>(s[0]);
+    q.x = at<float>(address(s, 1));
+    q.x_step = nb::cast<int64_t>(s[2]);
+    q.x_row = nb::cast<int64_t>(s[3]);
+    q.h0 = at<float>(address(s, 4));
+    q.c0 = at<float>(address(s, 5));
+    q.lengths = at<int64_t>(address(s, 6));
+    q.reset = at<uint8_t>(address(s, 7));
+    if (v.size() == 0) return q;
+    q.variant.peepholes = nb::cast<bool>(v[0]);
+    q.variant.cell_clip = nb::cast<float>(v[1]);
+    q.variant.zoneout_h = nb::cast<float>(v[2]);
+    q.variant.zoneout_c = nb::cast<float>(v[3]);
+    q.variant.zoneout_h_mask = at<uint8_t>(address(v, 4));
+    q.variant.zoneout_c_mask = at<uint8_t>(address(v, 5));
+    q.variant.recurrent_mask = at<float>(address(v, 6));
+    return q;
+  };
+
+  module.def(
+      "forward",
+      [sequence_of](const nb::tuple& shape, const nb::tuple& sequence, const nb::tuple& variant,
+                    uintptr_t packed, uintptr_t out, int64_t out_step, int64_t out_row, uintptr_t h_n,
+                    uintptr_t c_n, uintptr_t gates, uintptr_t cells, int threads) {
+        const carousel::Forward call{sequence_of(shape, sequence, variant),
+                                     at<float>(packed),
+                                     at<float>(out),
+                                     out_step,
+                                     out_row,
+                                     at<float>(h_n),
+                                     at<float>(c_n),
+                                     {at<float>(gates), at<float>(cells)}};
+        nb::gil_scoped_release free;
+        carousel::forward(call, threads);
+      },
+      "shape"_a, "sequence"_a, "variant"_a, "packed"_a, "out"_a, "out_step"_a, "out_row"_a, "h_n"_a,
+      "c_n"_a, "gates"_a, "cells"_a, "threads"_a, "One layer in one direction; see csrc/lstm.h.");
+
+  module.def(
+      "backward",
+      [sequence_of](const nb::tuple& shape, const nb::tuple& sequence, const nb::tuple& variant,
+                    uintptr_t packed, uintptr_t out, int64_t out_step, int64_t out_row, uintptr_t gates,
+                    uintptr_t cells, const nb::tuple& given, const nb::tuple& wanted, int threads) {
+        carousel::Backward call{};
+        call.sequence = sequence_of(shape, sequence, variant);
+        call.packed = at<float>(packed);
+        call.out = at<float>(out);
+        call.out_step = out_step;
+        call.out_row = out_row;
+        call.kept = {at<float>(gates), at<float>(cells)};
+        call.grad_out = at<float>(address(given, 0));
+        call.grad_out_step = nb::cast<int64_t>(given[1]);
+        call.grad_out_row = nb::cast<int64_t>(given[2]);
+        call.grad_h_n = at<float>(address(given, 3));
+        call.grad_c_n = at<float>(address(given, 4));
+        call.grad_x = at<float>(address(wanted, 0));
+        call.grad_h0 = at<float>(address(wanted, 1));
+        call.grad_c0 = at<float>(address(wanted, 2));
+        call.grad_weight_ih = at<float>(address(wanted, 3));
+        call.grad_weight_hh = at<float>(address(wanted, 4));
+        call.grad_bias = at<float>(address(wanted, 5));
+        call.grad_weight_hr = at<float>(address(wanted, 6));
+        call.grad_peephole = at<float>(address(wanted, 7));
+        nb::gil_scoped_release free;
+        carousel::backward(call, threads);
+      },
+      "shape"_a, "sequence"_a, "variant"_a, "packed"_a, "out"_a, "out_step"_a, "out_row"_a, "gates"_a,
+      "cells"_a, "given"_a, "wanted"_a, "threads"_a, "Its gradients; see csrc/lstm.h.");
 }

@@ -1,0 +1,65 @@
+// The templates with one instruction set filled in. Included once by each file that targets one.
+#pragma once
+
+#include "../backward.h"
+#include "../forward.h"
+#include "../packing.h"
+#include "target.h"
+
+namespace carousel {
+
+template <class S>
+struct Implementation {
+  static int64_t packed_forward_floats(const Shape& shape) { return Layout<S>(shape).forward_floats(); }
+  static int64_t packed_backward_floats(const Shape& shape) {
+    return Layout<S>(shape).backward_floats();
+  }
+
+  static void pack_forward(const Shape& shape, const Weights& weights, float* packed, int threads) {
+    pack(&Packing<S>::forward, shape, weights, packed, threads);
+  }
+  static void pack_backward(const Shape& shape, const Weights& weights, float* packed, int threads) {
+    pack(&Packing<S>::backward, shape, weights, packed, threads);
+  }
+
+  static void forward(const Forward& call, int threads) { run<ForwardPass<S>>(call, threads); }
+  static void backward(const Backward& call, int threads) { run<BackwardPass<S>>(call, threads); }
+
+  static const Target* target() {
+    static const Target table = {S::kName,     S::kLanes,      &packed_forward_floats,
+                                 &packed_backward_floats,      &pack_forward,
+                                 &pack_backward, &forward,     &backward};
+    return &table;
+  }
+
+ private:
+  using Pack = void (*)(const Shape&, const Weights&, float*, int64_t, int64_t);
+
+  static void pack(Pack work, const Shape& shape, const Weights& weights, float* packed, int threads) {
+    struct Context {
+      Pack work;
+      const Shape& shape;
+      const Weights& weights;
+      float* packed;
+    } context{work, shape, weights, packed};
+    run_team(
+        threads,
+        [](void* p, Member member) {
+          const Context& c = *static_cast<Context*>(p);
+          c.work(c.shape, c.weights, c.packed, member.index, member.count);
+        },
+        &context);
+  }
+
+  template <class Pass, class Call>
+  static void run(const Call& call, int threads) {
+    Workspace count(nullptr);
+    Pass sized(call, threads, count);
+    Workspace memory(scratch(count.used()));
+    Pass pass(call, threads, memory);
+    pass.prepare(threads);
+    run_team(threads, [](void* p, Member member) { static_cast<Pass*>(p)->run(member); }, &pass);
+  }
+};
+
+}  // namespace carousel
