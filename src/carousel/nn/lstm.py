@@ -1,4 +1,4 @@
-"""The layer: everything that ``torch.nn.LSTM`` does, and lengths, resets and a trace.
+"""The layer: all that ``torch.nn.LSTM`` does, and lengths, resets, a trace, variants of the cell.
 
 The module owns parameters and nothing else: no state of a batch, no cache. Which code runs is the
 engines' matter, which layout the tensors have is ``layout``'s.
@@ -9,9 +9,6 @@ none), L layers, D directions.
 
 from __future__ import annotations
 
-import math
-import numbers
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,11 +18,14 @@ from torch.nn.parameter import Parameter
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
-from carousel.engines import Choice, EngineOptions, EngineResult, LayerWeights, State
+from carousel.engines import CellVariant, Choice, EngineOptions, EngineResult, LayerWeights, State
 from carousel.engines.selection import check_name
-from carousel.errors import OptionError
 from carousel.nn.cudnn import flatten_weights
+from carousel.nn.initialization import initialize_
 from carousel.nn.layout import Arguments, Padded, Sizes, arguments, padded
+from carousel.nn.masks import draw_masks
+from carousel.nn.options import check_dropout, check_flags, check_sizes, check_variant, described
+from carousel.nn.parameters import shapes, suffixes
 from carousel.nn.trace import Trace
 
 
@@ -36,7 +36,7 @@ class LSTM(torch.nn.Module):
         c_t = f ⋆ c_{t-1} + i ⋆ g,   h_t = W_hr (o ⋆ tanh(c_t))   (W_hr only with ``proj_size``)
 
     Parameters have PyTorch's names, order, shapes and initial values, so that ``state_dict`` loads
-    both ways.
+    both ways. ``carousel.engines.CellVariant`` prints the equations with the options below.
 
     Args:
         input_size: I, features of one step.
@@ -50,6 +50,18 @@ class LSTM(torch.nn.Module):
         device: of the parameters.
         dtype: of the parameters.
         engine: "auto" for the first that can, or the name of one (``carousel.engines.available``).
+        peepholes: whether the gates see the memory cell, by ``weight_peephole_l0`` (3H,) for i, f,
+            o; (2H,) for f, o, where gates are coupled.
+        coupled: whether i = 1 - f; gates are then packed f, g, o, in 3H rows and not in 4H.
+        cell_clip: bound of the memory cell's size, above 0; None for none.
+        recurrent_dropout: probability, below 1, on h where the gates read it, in training; one mask
+            a sequence, layer and direction, the same at every step.
+        zoneout_h: probability, below 1, that an element of h keeps its old value, drawn at each
+            step in training to a resolution of 2^-16; in evaluation the mean is taken.
+        zoneout_c: the same for the memory cell.
+        initialization: "pytorch" or "orthogonal", as ``carousel.nn.initialization`` has them.
+        forget_bias: what the forget gates' biases start from; None leaves them as drawn.
+        chrono: in its place the longest memory expected, in steps, which biases are drawn for.
 
     Raises:
         OptionError: for a number out of its range or an unknown engine.
@@ -58,11 +70,22 @@ class LSTM(torch.nn.Module):
     Reference:
         Hochreiter and Schmidhuber (1997), doi:10.1162/neco.1997.9.8.1735; projections: Sak, Senior
         and Beaufays (2014), arXiv:1402.1128; two directions: Graves and Schmidhuber (2005),
-        doi:10.1016/j.neunet.2005.06.042.
+        doi:10.1016/j.neunet.2005.06.042; variants: see ``carousel.engines.CellVariant``.
     """
 
     weight_ih_l0: Parameter
     mode = "LSTM"  # what torch.nn.LSTM calls itself, for code that asks
+
+    # On the class, so that a layer that was built as torch.nn.LSTM and became this one has them.
+    peepholes: bool = False
+    coupled: bool = False
+    cell_clip: float | None = None
+    recurrent_dropout: float = 0.0
+    zoneout_h: float = 0.0
+    zoneout_c: float = 0.0
+    initialization: str = "pytorch"
+    forget_bias: float | None = None
+    chrono: float | None = None
 
     def __init__(
         self,
@@ -78,11 +101,21 @@ class LSTM(torch.nn.Module):
         dtype: torch.dtype | None = None,
         *,
         engine: str = "auto",
+        peepholes: bool = False,
+        coupled: bool = False,
+        cell_clip: float | None = None,
+        recurrent_dropout: float = 0.0,
+        zoneout_h: float = 0.0,
+        zoneout_c: float = 0.0,
+        initialization: str = "pytorch",
+        forget_bias: float | None = None,
+        chrono: float | None = None,
     ) -> None:
         super().__init__()
-        _check_sizes(input_size, hidden_size, num_layers, proj_size)
-        _check_flags(bias=bias, batch_first=batch_first)
-        _check_dropout(dropout, num_layers)
+        check_sizes(input_size, hidden_size, num_layers, proj_size)
+        check_flags(bias=bias, batch_first=batch_first, peepholes=peepholes, coupled=coupled)
+        check_dropout(dropout, num_layers)
+        check_variant(cell_clip, recurrent_dropout, zoneout_h, zoneout_c)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -92,13 +125,16 @@ class LSTM(torch.nn.Module):
         self.bidirectional = bool(bidirectional)
         self.proj_size = proj_size
         self.preferred_engine = check_name(engine)
-        for layer in range(num_layers):
-            width = input_size if layer == 0 else self._directions * self._output_size
-            shapes = self._shapes(width)
-            for direction in range(self._directions):
-                for kind, shape in shapes.items():
-                    value = Parameter(torch.empty(shape, device=device, dtype=dtype))
-                    self.register_parameter(f"{kind}_{_suffix(layer, direction)}", value)
+        self.peepholes, self.coupled, self.cell_clip = peepholes, coupled, cell_clip
+        self.recurrent_dropout = float(recurrent_dropout)
+        self.zoneout_h, self.zoneout_c = float(zoneout_h), float(zoneout_c)
+        self.initialization, self.forget_bias, self.chrono = initialization, forget_bias, chrono
+        for suffix in self._suffixes():
+            first = suffix in ("l0", "l0_reverse")
+            width = input_size if first else self._directions * self._output_size
+            for kind, shape in self._shapes(width).items():
+                value = Parameter(torch.empty(shape, device=device, dtype=dtype))
+                self.register_parameter(f"{kind}_{suffix}", value)
         self.flatten_parameters()
         self.reset_parameters()
 
@@ -171,19 +207,25 @@ class LSTM(torch.nn.Module):
         """The engine that a plain call (no lengths, no resets, no trace) runs on, and why."""
         weights = self._weights()
         plain = weights[0].weight_ih.new_empty(1, 1, self.input_size)
-        options = EngineOptions(bidirectional=self.bidirectional)
+        # No mask is drawn for a question: which engine can does not depend on what is in it.
+        draws = self.recurrent_dropout or self.zoneout_h or self.zoneout_c
+        masks = (engines.LayerMasks(),) * len(weights) if self.training and draws else None
+        bidirectional, variant = self.bidirectional, self._variant
+        options = EngineOptions(bidirectional=bidirectional, variant=variant, masks=masks)
         return engines.choose(self.preferred_engine, plain, weights, options)
 
     @property
     def all_weights(self) -> list[list[Parameter]]:
         """The parameters of each layer and direction, in PyTorch's order."""
         return [
-            [getattr(self, f"{kind}_{suffix}") for kind in self._shapes(0)]
+            [getattr(self, f"{kind}_{suffix}") for kind in self._shapes()]
             for suffix in self._suffixes()
         ]
 
     def flatten_parameters(self) -> None:
         """Lays the parameters out in one block where cuDNN wants it; elsewhere does nothing."""
+        if self.coupled or self.peepholes:  # which cuDNN does not run
+            return
         flatten_weights(
             self.all_weights,
             input_size=self.input_size,
@@ -194,30 +236,12 @@ class LSTM(torch.nn.Module):
         )
 
     def reset_parameters(self) -> None:
-        """Draws every parameter from U(-1/√H, 1/√H), in PyTorch's order."""
-        bound = 1.0 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            torch.nn.init.uniform_(parameter, -bound, bound)
+        """Draws every parameter anew, as ``initialization`` and the bias options say."""
+        initialize_(self, self.initialization, self.forget_bias, self.chrono)
 
     def extra_repr(self) -> str:
         """Returns the sizes and every option that is not the default."""
-        words = [f"{self.input_size}, {self.hidden_size}"]
-        defaults = {
-            "proj_size": 0,
-            "num_layers": 1,
-            "bias": True,
-            "batch_first": False,
-            "dropout": 0,
-            "bidirectional": False,
-        }
-        words += [
-            f"{name}={getattr(self, name)}"
-            for name, default in defaults.items()
-            if getattr(self, name) != default
-        ]
-        if self.preferred_engine != engines.selection.AUTO:
-            words.append(f"engine={self.preferred_engine!r}")
-        return ", ".join(words)
+        return described(self, engine=self.preferred_engine)
 
     def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> LSTM:
         super()._apply(fn, recurse)
@@ -232,27 +256,34 @@ class LSTM(torch.nn.Module):
     def _output_size(self) -> int:
         return self.proj_size or self.hidden_size
 
-    def _shapes(self, width: int) -> dict[str, tuple[int, ...]]:
-        """Returns the parameters of a layer that reads ``width`` features, in PyTorch's order."""
-        H, P = self.hidden_size, self._output_size
-        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (4 * H, width), "weight_hh": (4 * H, P)}
-        if self.bias:
-            shapes |= {"bias_ih": (4 * H,), "bias_hh": (4 * H,)}
-        if self.proj_size:
-            shapes["weight_hr"] = (P, H)
-        return shapes
+    @property
+    def _variant(self) -> CellVariant:
+        return CellVariant(
+            coupled=self.coupled,
+            cell_clip=self.cell_clip,
+            zoneout_h=self.zoneout_h,
+            zoneout_c=self.zoneout_c,
+        )
 
     def _suffixes(self) -> list[str]:
-        return [
-            _suffix(layer, direction)
-            for layer in range(self.num_layers)
-            for direction in range(self._directions)
-        ]
+        return suffixes(self.num_layers, self.bidirectional)
+
+    def _shapes(self, width: int = 0) -> dict[str, tuple[int, ...]]:
+        """Returns the parameters of a layer that reads ``width`` features, in PyTorch's order."""
+        return shapes(
+            width,
+            self.hidden_size,
+            self.proj_size,
+            bias=self.bias,
+            coupled=self.coupled,
+            peepholes=self.peepholes,
+        )
 
     def _weights(self) -> tuple[LayerWeights, ...]:
         # By name at every call, so that parametrizations and torch.func.functional_call are seen.
+        kinds = tuple(self._shapes())
         return tuple(
-            LayerWeights(**{kind: getattr(self, f"{kind}_{suffix}") for kind in self._shapes(0)})
+            LayerWeights(**{kind: getattr(self, f"{kind}_{suffix}") for kind in kinds})
             for suffix in self._suffixes()
         )
 
@@ -275,50 +306,16 @@ class LSTM(torch.nn.Module):
         )
 
     def _run(self, call: Arguments, *, trace: bool) -> EngineResult:
+        variant, masks = self._variant, None
+        if self.training:
+            masks = draw_masks(len(call.inputs), call.state, self.recurrent_dropout, variant)
         options = EngineOptions(
             bidirectional=self.bidirectional,
             dropout=self.dropout if self.training else 0.0,
             lengths=call.lengths,
             reset=call.reset,
             trace=trace,
+            variant=variant,
+            masks=masks,
         )
         return engines.run(self.preferred_engine, call.inputs, call.state, self._weights(), options)
-
-
-def _suffix(layer: int, direction: int) -> str:
-    return f"l{layer}_reverse" if direction else f"l{layer}"
-
-
-def _check_sizes(input_size: int, hidden_size: int, num_layers: int, proj_size: int) -> None:
-    named = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
-    for name, value in {**named, "proj_size": proj_size}.items():
-        if not isinstance(value, int):
-            raise TypeError(f"{name}: expected a whole number, got {type(value).__name__}")
-    for name, value in named.items():
-        if value <= 0:
-            raise OptionError(f"{name}: expected a whole number above 0, got {value}")
-    if not 0 <= proj_size < hidden_size:
-        raise OptionError(
-            f"proj_size: expected from 0 (no projection) to below hidden_size {hidden_size}, got "
-            f"{proj_size}"
-        )
-
-
-def _check_flags(**flags: bool) -> None:
-    for name, value in flags.items():
-        if not isinstance(value, bool):
-            raise TypeError(f"{name}: expected true or false, got {type(value).__name__}")
-
-
-def _check_dropout(dropout: float, num_layers: int) -> None:
-    number = isinstance(dropout, numbers.Real) and not isinstance(dropout, bool)
-    if not number or not 0 <= dropout <= 1:
-        raise OptionError(
-            f"dropout: expected the probability of zeroing an element, from 0 to 1, got {dropout!r}"
-        )
-    if dropout > 0 and num_layers == 1:
-        warnings.warn(
-            f"dropout={dropout} does nothing with num_layers=1: it acts between layers, on the "
-            f"outputs of all but the last",
-            stacklevel=3,
-        )
