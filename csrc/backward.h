@@ -42,7 +42,7 @@ class BackwardPass {
         c0_(workspace.take<float>(shape_.batch * width())),
         grad_h_(workspace.take<float>(shape_.batch * layout_.output_floats)),
         grad_c_(workspace.take<float>(shape_.batch * width())),
-        slopes_(workspace.take<float>(most_rows_ * 4 * width())),
+        slopes_(workspace.take<float>(most_rows_ * slope_floats())),
         rows_(workspace.take<ChunkRow>(most_rows_)),
         lists_(workspace.take<Lists>(members)),
         weights_(call_, most_rows_, members, workspace) {
@@ -115,6 +115,8 @@ class BackwardPass {
     return variant_.zoneout_h != 0.0f || variant_.zoneout_h_mask != nullptr;
   }
   int64_t width() const { return padded(shape_.hidden); }
+  // One cache line more than there are slopes: rows a power of two apart would evict each other.
+  int64_t slope_floats() const { return 4 * width() + kUnitPadding; }
   int64_t zero_floats() const {
     return std::max({width(), layout_.output_floats, layout_.input_floats, layout_.hidden_floats()});
   }
@@ -184,7 +186,7 @@ class BackwardPass {
       }
     }
     place.wait_for_group();  // the slopes of these rows are whole
-    for (int64_t r = 0; r < rows; ++r) lists.from[r] = slopes_ + (first + place.position(r)) * 4 * width();
+    for (int64_t r = 0; r < rows; ++r) lists.from[r] = slopes_ + (first + place.position(r)) * slope_floats();
     P::run(rows, {lists.from, call_.packed, layout_.columns}, {}, zeros_, lists.to, 0,
            outputs.panels.begin, outputs.panels.end);
     if (carry_ != nullptr || variant_.recurrent_mask != nullptr || sequence_.reset != nullptr)
@@ -204,7 +206,7 @@ class BackwardPass {
     row.h_old = s == 0 ? sequence_.h0 + step.b * shape_.output
                        : call_.out + step.before * call_.out_step + step.b * call_.out_row;
     if (step.reset) row.c_old = row.h_old = zeros_;
-    row.slopes = slopes_ + (first + position) * 4 * width();
+    row.slopes = slopes_ + (first + position) * slope_floats();
     return row;
   }
 
@@ -359,7 +361,7 @@ class BackwardPass {
   float* c0_;                // (B, padded(H))
   float* grad_h_;            // (B, output_floats), of h before the step that was done last
   float* grad_c_;            // (B, padded(H))
-  float* slopes_;            // (rows of a chunk, 4 * padded(H))
+  float* slopes_;            // (rows of a chunk, slope_floats())
   ChunkRow* rows_;
   Lists* lists_;
   WeightGradients<S> weights_;

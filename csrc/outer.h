@@ -53,18 +53,21 @@ struct Outer {
     }
   }
 
-  // One tile: out[i] for i < height, at columns start to start + width, is set or added to.
-  static void tile(const float* left, const float* right, int64_t rows, bool add, float* const* out,
-                   int height, int64_t start, int width) {
+  // One tile, set or added to the first `height` rows and `width` columns at out, `stride` apart.
+  static void tile(const float* left, const float* right, int64_t rows, bool add, float* out,
+                   int64_t stride, int height, int width) {
     for (int64_t r = 0; r < rows; r += kDepth) {
-      const int64_t depth = std::min(rows - r, kDepth);
       V sum[kRows][S::kOuterVectors];
       for (int i = 0; i < kRows; ++i)
         for (int v = 0; v < S::kOuterVectors; ++v) sum[i][v] = S::zero();
-      accumulate(left + r * kRows, right + r * kColumns, depth, sum);
-      for (int i = 0; i < height; ++i)
+      accumulate(left + r * kRows, right + r * kColumns, std::min(rows - r, kDepth), sum);
+      // Through memory, because sums that are stored below under conditions would live there all along.
+      float sums[kRows * kColumns];
+      for (int i = 0; i < kRows; ++i)
         for (int v = 0; v < S::kOuterVectors; ++v)
-          put(out[i] + start + v * S::kLanes, sum[i][v], width - v * S::kLanes, add || r > 0);
+          S::store(sums + i * kColumns + v * S::kLanes, sum[i][v]);
+      for (int i = 0; i < height; ++i)
+        put(out + i * stride, sums + i * kColumns, width, add || r > 0);
     }
   }
 
@@ -81,11 +84,14 @@ struct Outer {
     }
   }
 
-  static void put(float* to, V sum, int left, bool add) {
-    if (left >= S::kLanes) {
-      S::store(to, add ? S::add(S::load(to), sum) : sum);
-    } else if (left > 0) {
-      S::store_first(to, add ? S::add(S::load_first(to, left), sum) : sum, left);
+  static void put(float* to, const float* sums, int width, bool add) {
+    for (int j = 0; j < width; j += S::kLanes, to += S::kLanes, sums += S::kLanes) {
+      const V sum = S::load(sums);
+      if (width - j >= S::kLanes) {
+        S::store(to, add ? S::add(S::load(to), sum) : sum);
+      } else {
+        S::store_first(to, add ? S::add(S::load_first(to, width - j), sum) : sum, width - j);
+      }
     }
   }
 };

@@ -87,22 +87,20 @@ class WeightGradients {
 
   // The products of what was packed, set or added to; every member does its share.
   void multiply(Member member, int64_t count, bool add) {
-    const auto gate_row = [this](float* matrix, int64_t width) {
-      return [this, matrix, width](int64_t column) -> float* {
-        const int64_t unit = column / L::kBlock * S::kLanes + column % S::kLanes;
-        const int64_t gate = column / S::kLanes % 4;
-        return unit < shape_.hidden ? matrix + (gate * shape_.hidden + unit) * width : nullptr;
-      };
+    // The rows of a tile are units of one gate, side by side in the matrix too.
+    const auto gates = [this](int64_t column) {
+      const int64_t unit = column / L::kBlock * S::kLanes + column % S::kLanes;
+      const int64_t gate = column / S::kLanes % 4;
+      return Rows{gate * shape_.hidden + unit, shape_.hidden - unit};
     };
-    tiles(member, left_, layout_.columns, right_x_, shape_.input, count, add,
-          gate_row(call_.grad_weight_ih, shape_.input));
-    tiles(member, left_, layout_.columns, right_h_, shape_.output, count, add,
-          gate_row(call_.grad_weight_hh, shape_.output));
+    const auto outputs = [this](int64_t column) { return Rows{column, shape_.output - column}; };
+    tiles(member, left_, layout_.columns, right_x_, count, add, gates, call_.grad_weight_ih,
+          shape_.input);
+    tiles(member, left_, layout_.columns, right_h_, count, add, gates, call_.grad_weight_hh,
+          shape_.output);
     if (shape_.projects())
-      tiles(member, left_out_, padded(shape_.output), right_shown_, shape_.hidden, count, add,
-            [this](int64_t column) -> float* {
-              return column < shape_.output ? call_.grad_weight_hr + column * shape_.hidden : nullptr;
-            });
+      tiles(member, left_out_, padded(shape_.output), right_shown_, count, add, outputs,
+            call_.grad_weight_hr, shape_.hidden);
   }
 
   // Where there was not one step.
@@ -118,6 +116,9 @@ class WeightGradients {
  private:
   static constexpr int64_t kLine = 16;
 
+  struct Rows {
+    int64_t first, left;  // in the matrix; the rows of a tile that exist are fewer than those left
+  };
   struct Lists {
     const float** row;
     const float** scale;
@@ -129,22 +130,21 @@ class WeightGradients {
     O::pack_right(row, scale, count, columns, panels.begin, panels.end, packed);
   }
 
-  // left^T right into the rows that row_of gives; a panel of the right factor stays in the first-level
-  // cache while all tiles of the left pass.
-  template <class RowOf>
-  void tiles(Member member, const float* left, int64_t left_columns, const float* right, int64_t columns,
-             int64_t count, bool add, RowOf row_of) {
+  // left^T right into a matrix with rows of `columns`; a panel of the right factor stays in the
+  // first-level cache while all tiles of the left one pass.
+  template <class RowsOf>
+  void tiles(Member member, const float* left, int64_t left_columns, const float* right, int64_t count,
+             bool add, RowsOf rows_of, float* matrix, int64_t columns) {
     const Range mine = Range::share(left_columns / O::kRows, member.index, member.count);
     for (int64_t p = 0; p < O::panels(columns); ++p) {
       const int64_t start = p * O::kColumns;
       const int width = static_cast<int>(std::min<int64_t>(columns - start, O::kColumns));
       for (int64_t tile = mine.begin; tile < mine.end; ++tile) {
-        float* out[O::kRows];
-        int height = 0;
-        while (height < O::kRows && (out[height] = row_of(tile * O::kRows + height)) != nullptr) ++height;
-        if (height == 0) continue;
-        O::tile(left + tile * O::kRows * count, right + start * count, count, add, out, height, start,
-                width);
+        const Rows rows = rows_of(tile * O::kRows);
+        if (rows.left <= 0) continue;
+        O::tile(left + tile * O::kRows * count, right + start * count, count, add,
+                matrix + rows.first * columns + start, columns,
+                static_cast<int>(std::min<int64_t>(rows.left, O::kRows)), width);
       }
     }
   }
