@@ -50,6 +50,7 @@ ORDER = [
     "engines",
     "nn",
     "data",
+    "export",
     "decoding",
     "inspection",
     "training",

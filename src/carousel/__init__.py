@@ -9,8 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from carousel import data, engines, equations, errors, nn, options, tasks, training
-    from carousel.nn import LSTM, LSTMCell, State, Trace, replace_lstm, restore_lstm
+    from carousel import data, engines, equations, errors, export, nn, options, tasks, training
+    from carousel.export import export_onnx
+    from carousel.nn import LSTM, LSTMCell, State, Trace, replace_lstm, restore_lstm, to_torch
     from carousel.tasks import load
     from carousel.tasks.forecasting import Forecaster
     from carousel.training import RunOptions
@@ -29,12 +30,15 @@ __all__ = [
     "engines",
     "equations",
     "errors",
+    "export",
+    "export_onnx",
     "load",
     "nn",
     "options",
     "replace_lstm",
     "restore_lstm",
     "tasks",
+    "to_torch",
     "training",
 ]
 
@@ -45,6 +49,8 @@ _HOME = {
     "Trace": "carousel.nn",
     "replace_lstm": "carousel.nn",
     "restore_lstm": "carousel.nn",
+    "to_torch": "carousel.nn",
+    "export_onnx": "carousel.export",
     "RunOptions": "carousel.training",
     "Forecaster": "carousel.tasks.forecasting",
     "load": "carousel.tasks",

@@ -142,7 +142,9 @@ def check_file_target(target: str | Path, force: bool = False) -> None:
     if os.path.isdir(goal):
         raise OutputError(f"{goal}: expected the name of a file, found a folder; add a name to it")
     if os.path.lexists(goal) and not force:
-        raise OutputError(f"{goal}: exists already; give --force to replace it, or another name")
+        raise OutputError(
+            f"{goal}: exists already; give --force (force=True) to replace it, or another name"
+        )
     _probe(goal)
 
 

@@ -1,7 +1,8 @@
 """Which engine runs a call, and why.
 
 ``auto`` takes the first engine in the registry that can; a name takes that engine or refuses. A
-compiled engine registers itself in front with ``register``.
+compiled engine registers itself in front with ``register``. While ``torch.onnx.export`` runs there
+is nothing to compute, so ONNX operators take the place of whatever a layer prefers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from carousel.engines.contract import Engine, EngineOptions, EngineResult, LayerWeights, State
+from carousel.engines.onnx import ONNXEngine, exporting
 from carousel.engines.pytorch import PyTorchEngine
 from carousel.engines.reference import ReferenceEngine
 from carousel.errors import OptionError, unknown_name
@@ -23,6 +25,7 @@ _registry: list[Engine] = [PyTorchEngine(), ReferenceEngine()]
 # One for the process and no ContextVar: torch.compile guards a global, so that compiled code
 # follows ``use``, while it cannot read a ContextVar and takes a thread's local for constant.
 _forced: str | None = None
+_exporter = ONNXEngine()
 
 
 class Choice(NamedTuple):
@@ -116,6 +119,10 @@ def _select(
 ) -> tuple[Engine, str]:
     name = _forced or preferred
     refusals: list[str] = []
+    if exporting() and _forced in (None, AUTO):
+        refusal = _exporter.supports(inputs, weights, options)
+        if refusal is None:
+            return _exporter, "torch.onnx.export runs"
     for engine in _registry:
         if name not in (AUTO, engine.name):
             continue
