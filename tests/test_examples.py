@@ -13,6 +13,12 @@ PROMISED = {
     "01_drop_in.py": ["outputs behind the end are 0: True", "as if alone: True", "engine: "],
     "02_see_the_gates.py": ["  0.9  1.000  1.000   0.716", "  0.0  0.000  0.000   0.000"],
     "03_forecast.py": ["beats the best baseline", "office"],
+    "04_replace_lstm.py": [
+        "below 1e-5: True",
+        "the same layer: True on the same weights: True",
+        "l0 l0_reverse l1 l1_reverse",
+        "and back: True True",
+    ],
 }
 
 
