@@ -57,6 +57,10 @@ NB_MODULE(_kernel, module) {
   module.def("padded", &carousel::padded, "units"_a, "Hidden units, padded as in every kept buffer.");
 
   module.def(
+      "fingerprint",
+      [](uintptr_t values, int64_t count) { return carousel::fingerprint(at<float>(values), count); },
+      "address"_a, "count"_a, "A number that changes when one of the floats does.");
+  module.def(
       "packed_floats",
       [](int64_t input, int64_t hidden, int64_t output, bool back) {
         const auto shape = shape_of(0, 0, input, hidden, output);

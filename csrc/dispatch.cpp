@@ -110,6 +110,9 @@ void pack_forward(const Shape& shape, const Weights& weights, float* packed, int
 void pack_backward(const Shape& shape, const Weights& weights, float* packed, int threads) {
   target().pack_backward(shape, weights, packed, threads);
 }
+uint64_t fingerprint(const float* values, int64_t count) {
+  return target().fingerprint(values, count);
+}
 void forward(const Forward& call, int threads) { target().forward(call, threads); }
 void backward(const Backward& call, int threads) { target().backward(call, threads); }
 

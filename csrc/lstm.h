@@ -113,6 +113,9 @@ void pack_backward(const Shape& shape, const Weights& weights, float* packed, in
 void forward(const Forward& call, int threads);
 void backward(const Backward& call, int threads);
 
+// A number that changes when a float does: always for one float, and but for a chance of 2^-32 for more.
+uint64_t fingerprint(const float* values, int64_t count);
+
 // Units in one block of the kept gates.
 int lanes();
 

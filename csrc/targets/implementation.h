@@ -1,6 +1,8 @@
 // The templates with one instruction set filled in. Included once by each file that targets one.
 #pragma once
 
+#include <cstring>
+
 #include "../backward.h"
 #include "../forward.h"
 #include "../packing.h"
@@ -22,13 +24,33 @@ struct Implementation {
     pack(&Packing<S>::backward, shape, weights, packed, threads);
   }
 
+  // A polynomial with an odd base in each of 64 columns of words; the columns' values are hashed alike.
+  static uint64_t fingerprint(const float* values, int64_t count) {
+    constexpr int64_t kColumns = 64;
+    uint32_t column[kColumns] = {};
+    int64_t k = 0;
+    for (; k + kColumns <= count; k += kColumns) {
+      uint32_t words[kColumns];
+      std::memcpy(words, values + k, sizeof words);
+      for (int64_t j = 0; j < kColumns; ++j) column[j] = column[j] * 0x9e3779b1u + words[j];
+    }
+    uint64_t hash = static_cast<uint64_t>(count);
+    for (; k < count; ++k) {
+      uint32_t word;
+      std::memcpy(&word, values + k, sizeof word);
+      hash = hash * 0x9e3779b97f4a7c15u + word;
+    }
+    for (const uint32_t word : column) hash = hash * 0x9e3779b97f4a7c15u + word;
+    return hash;
+  }
+
   static void forward(const Forward& call, int threads) { run<ForwardPass<S>>(call, threads); }
   static void backward(const Backward& call, int threads) { run<BackwardPass<S>>(call, threads); }
 
   static const Target* target() {
     static const Target table = {S::kName,     S::kLanes,      &packed_forward_floats,
                                  &packed_backward_floats,      &pack_forward,
-                                 &pack_backward, &forward,     &backward};
+                                 &pack_backward, &fingerprint, &forward,     &backward};
     return &table;
   }
 

@@ -13,6 +13,7 @@ struct Target {
   int64_t (*packed_backward_floats)(const Shape&);
   void (*pack_forward)(const Shape&, const Weights&, float*, int);
   void (*pack_backward)(const Shape&, const Weights&, float*, int);
+  uint64_t (*fingerprint)(const float*, int64_t);
   void (*forward)(const Forward&, int);
   void (*backward)(const Backward&, int);
 };

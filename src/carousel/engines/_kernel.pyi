@@ -2,3 +2,47 @@
 
 def version() -> str: ...
 def instruction_set() -> str: ...
+def instruction_sets() -> list[str]: ...
+def use_instruction_set(name: str) -> bool: ...
+def team_kind() -> str: ...
+def lanes() -> int: ...
+def padded(units: int) -> int: ...
+def fingerprint(address: int, count: int) -> int: ...
+def packed_floats(input: int, hidden: int, output: int, back: bool) -> int: ...
+def pack(
+    input: int,
+    hidden: int,
+    output: int,
+    weights: tuple[int, ...],
+    packed: int,
+    back: bool,
+    threads: int,
+) -> None: ...
+def forward(
+    shape: tuple[int, ...],
+    sequence: tuple[int | bool, ...],
+    variant: tuple[int | float | bool, ...],
+    packed: int,
+    out: int,
+    out_step: int,
+    out_row: int,
+    h_n: int,
+    c_n: int,
+    gates: int,
+    cells: int,
+    threads: int,
+) -> None: ...
+def backward(
+    shape: tuple[int, ...],
+    sequence: tuple[int | bool, ...],
+    variant: tuple[int | float | bool, ...],
+    packed: int,
+    out: int,
+    out_step: int,
+    out_row: int,
+    gates: int,
+    cells: int,
+    given: tuple[int, ...],
+    wanted: tuple[int, ...],
+    threads: int,
+) -> None: ...

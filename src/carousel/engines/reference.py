@@ -51,10 +51,6 @@ class ReferenceEngine:
         options: EngineOptions,
     ) -> EngineResult:
         """Runs the whole stack over time; the contract is ``Engine.run``'s."""
-        real, reset = _boundaries(inputs, options)
-        if real is not None:
-            # NaN times a gradient of 0 is NaN: padding must be gone before the first product.
-            inputs = torch.where(real, inputs, 0)
         directions = 2 if options.bidirectional else 1
         finals: list[State] = []
         traces: list[LayerTrace] = []
@@ -63,14 +59,12 @@ class ReferenceEngine:
                 inputs = torch.dropout(inputs, options.dropout, True)
             sides = []
             for k in range(first, first + directions):
-                values, final = _one_direction(
+                values, final = run_direction(
                     inputs,
                     State(state.h[k], state.c[k]),
                     weights[k],
-                    options.variant,
+                    options,
                     options.masks[k] if options.masks is not None else NO_MASKS,
-                    real,
-                    reset,
                     backwards=k > first,
                 )
                 sides.append(values.h)
@@ -79,6 +73,37 @@ class ReferenceEngine:
             inputs = torch.cat(sides, dim=-1) if directions == 2 else sides[0]
         final = State(*(torch.stack(list(parts)) for parts in zip(*finals, strict=True)))
         return EngineResult(inputs, final, tuple(traces) if options.trace else None)
+
+
+def run_direction(
+    inputs: Float[Tensor, "T B I"],
+    initial: State,
+    weights: LayerWeights,
+    options: EngineOptions,
+    masks: LayerMasks,
+    *,
+    backwards: bool,
+) -> tuple[LayerTrace, State]:
+    """Runs one layer in one direction; of the options those count that concern a layer.
+
+    Args:
+        inputs: (T, B, I).
+        initial: the state before the first step, (B, P) and (B, H).
+        weights: of this layer and direction.
+        options: lengths, reset and variant.
+        masks: of this layer and direction.
+        backwards: whether time runs from each sequence's end to its start.
+
+    Returns:
+        Every value of every step, in the order of time in either direction, and the final state.
+    """
+    real, reset = _boundaries(inputs, options)
+    if real is not None:
+        # NaN times a gradient of 0 is NaN: padding must be gone before the first product.
+        inputs = torch.where(real, inputs, 0)
+    return _one_direction(
+        inputs, initial, weights, options.variant, masks, real, reset, backwards=backwards
+    )
 
 
 def step(

@@ -1,7 +1,7 @@
 """Which engine runs a call, and why.
 
-``auto`` takes the first engine in the registry that can; a name takes that engine or refuses. A
-compiled engine registers itself in front with ``register``. While ``torch.onnx.export`` runs there
+``auto`` takes the first engine in the registry that can; a name takes that engine or refuses.
+``register`` puts another one in front. While ``torch.onnx.export`` runs there
 is nothing to compute, so ONNX operators take the place of whatever a layer prefers.
 """
 
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from carousel.engines.compiled import CompiledEngine
 from carousel.engines.contract import Engine, EngineOptions, EngineResult, LayerWeights, State
 from carousel.engines.onnx import ONNXEngine, exporting
 from carousel.engines.pytorch import PyTorchEngine
@@ -21,7 +22,7 @@ from carousel.errors import OptionError, unknown_name
 
 AUTO = "auto"
 
-_registry: list[Engine] = [PyTorchEngine(), ReferenceEngine()]
+_registry: list[Engine] = [CompiledEngine(), PyTorchEngine(), ReferenceEngine()]
 # One for the process and no ContextVar: torch.compile guards a global, so that compiled code
 # follows ``use``, while it cannot read a ContextVar and takes a thread's local for constant.
 _forced: str | None = None

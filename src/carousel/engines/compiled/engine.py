@@ -1,0 +1,238 @@
+"""The compiled engine: stacks and directions on top of the kernel's one layer.
+
+Outside autograd and tracing a layer goes straight to the kernel; everywhere else through the
+operator ``carousel::lstm_layer``, which autograd, ``torch.compile`` and ``torch.export`` know.
+
+Shape letters: T time, B batch, I input size, H hidden size, P projection size (H where there is
+none), L layers, D directions, U = H rounded up to the kernel's blocks.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.parameter import Parameter
+
+from carousel.engines.compiled import kernel
+from carousel.engines.compiled.kernel import Kept, Layer
+from carousel.engines.compiled.operators import lstm_layer
+from carousel.engines.contract import (
+    EngineOptions,
+    EngineResult,
+    LayerMasks,
+    LayerTrace,
+    LayerWeights,
+    State,
+)
+from carousel.engines.reference import ReferenceEngine
+
+_NO_MASKS = LayerMasks()
+
+
+class CompiledEngine:
+    """The kernel of csrc/ on the CPU: every variant, lengths, resets and traces, in float32."""
+
+    name = "compiled"
+
+    @property
+    def summary(self) -> str:
+        """What it runs on, with the instruction set in use."""
+        assert kernel._kernel is not None
+        return f"our own kernel on the CPU, {kernel._kernel.instruction_set()}: every variant"
+
+    def unavailable(self) -> str | None:
+        """Returns why there is no kernel in this installation, or None where there is one."""
+        if kernel._kernel is not None:
+            return None
+        return (
+            "the kernel was not built: no C++ compiler was found when carousel was installed. "
+            "Install one (GCC 9, Clang 10 or newer) and install carousel again"
+        )
+
+    def supports(
+        self, inputs: Tensor, weights: tuple[LayerWeights, ...], options: EngineOptions
+    ) -> str | None:
+        """Returns why the kernel cannot run this call, or None where it can."""
+        if inputs.device.type != "cpu" or weights[0].weight_hh.device.type != "cpu":
+            return "the compiled kernel runs on the CPU only"
+        autocast = torch.is_autocast_enabled("cpu")
+        if weights[0].weight_hh.dtype != torch.float32 or (
+            inputs.dtype != torch.float32 and not autocast
+        ):
+            return "the compiled kernel computes in float32 only"
+        if torch._C._functorch.maybe_current_level() is not None:
+            return "the compiled kernel has no rule for torch.func transforms"
+        if torch.autograd.forward_ad._current_level >= 0:
+            return "the compiled kernel has no forward-mode derivative"
+        if options.trace and _wants_gradients(inputs, weights):
+            return "the compiled kernel has no gradients through a trace"
+        return None
+
+    def run(
+        self,
+        inputs: Float[Tensor, "T B I"],
+        state: State,
+        weights: tuple[LayerWeights, ...],
+        options: EngineOptions,
+    ) -> EngineResult:
+        """Runs the whole stack over time; the contract is ``Engine.run``'s."""
+        if inputs.shape[0] == 0 or inputs.shape[1] == 0:  # there is nothing to be fast at
+            return ReferenceEngine().run(inputs, state, weights, options)
+        if not torch.is_autocast_enabled("cpu"):
+            return self._run(inputs, state, weights, options)
+        # Autocast asks for its type's range of results; more precise sums cost nothing here.
+        low = torch.get_autocast_dtype("cpu")
+        with torch.autocast("cpu", enabled=False):
+            whole = State(state.h.float(), state.c.float())
+            result = self._run(inputs.float(), whole, weights, options)
+            return EngineResult(
+                result.outputs.to(low),
+                State(result.state.h.to(low), result.state.c.to(low)),
+                result.trace,
+            )
+
+    def _run(
+        self,
+        inputs: Float[Tensor, "T B I"],
+        state: State,
+        weights: tuple[LayerWeights, ...],
+        options: EngineOptions,
+    ) -> EngineResult:
+        directions = 2 if options.bidirectional else 1
+        direct = _may_run_direct(inputs, state, weights, options)
+        keep = options.trace or (
+            torch.is_grad_enabled()
+            and (
+                _wants_gradients(inputs, weights) or state.h.requires_grad or state.c.requires_grad
+            )
+        )
+        finals: list[State] = []
+        traces: list[LayerTrace] = []
+        for first in range(0, len(weights), directions):
+            if first and options.dropout:
+                inputs = torch.dropout(inputs, options.dropout, True)
+            layers = [
+                _layer(inputs, State(state.h[k], state.c[k]), weights[k], options, k, k > first)
+                for k in range(first, first + directions)
+            ]
+            outputs, ends, kept = (_direct if direct else _operator)(layers, keep)
+            finals += ends
+            if options.trace:
+                for layer, part, values in zip(
+                    layers, outputs.chunk(directions, -1), kept, strict=True
+                ):
+                    traces.append(_trace(layer, part, values))
+            inputs = outputs
+        if len(finals) == 1:
+            final = State(finals[0].h.unsqueeze(0), finals[0].c.unsqueeze(0))
+        else:
+            final = State(*(torch.stack(list(parts)) for parts in zip(*finals, strict=True)))
+        return EngineResult(inputs, final, tuple(traces) if options.trace else None)
+
+
+def _wants_gradients(inputs: Tensor, weights: tuple[LayerWeights, ...]) -> bool:
+    if not torch.is_grad_enabled():
+        return False
+    return inputs.requires_grad or any(
+        part.requires_grad for layer in weights for part in layer if part is not None
+    )
+
+
+def _may_run_direct(
+    inputs: Tensor, state: State, weights: tuple[LayerWeights, ...], options: EngineOptions
+) -> bool:
+    """Returns whether nobody watches: no gradients, no tracing, no tensor but a plain one."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    if torch._C._len_torch_dispatch_stack() > 0 or torch._C._is_torch_function_mode_enabled():
+        return False
+    if _wants_gradients(inputs, weights):
+        return False
+    if torch.is_grad_enabled() and (state.h.requires_grad or state.c.requires_grad):
+        return False
+    plain = (Tensor, Parameter)
+    return type(inputs) in plain and all(
+        type(part) in plain for layer in weights for part in layer if part is not None
+    )
+
+
+def _layer(
+    inputs: Tensor,
+    initial: State,
+    weights: LayerWeights,
+    options: EngineOptions,
+    k: int,
+    reverse: bool,
+) -> Layer:
+    variant = options.variant
+    masks = options.masks[k] if options.masks is not None else _NO_MASKS
+    return Layer(
+        inputs,
+        initial.h,
+        initial.c,
+        *(_four_gates(weights) if variant.coupled else weights),  # type: ignore[arg-type]
+        options.lengths,
+        options.reset,
+        masks.recurrent,
+        masks.zoneout_h,
+        masks.zoneout_c,
+        reverse,
+        variant.cell_clip or 0.0,
+        variant.zoneout_h,
+        variant.zoneout_c,
+    )
+
+
+def _four_gates(weights: LayerWeights) -> LayerWeights:
+    """Returns the weights of all gates where the input gate is coupled to the forget gate.
+
+    i = 1 - σ(s) = σ(-s): the coupled gate is a gate of its own with the negative weights, and needs
+    nothing of the kernel.
+    """
+    H = weights.weight_hh.shape[0] // 3
+    first = LayerWeights(
+        *(None if part is None else torch.cat([-part[:H], part]) for part in weights[:4])  # type: ignore[arg-type]
+    )
+    peephole = weights.weight_peephole
+    return first._replace(
+        weight_hr=weights.weight_hr,
+        weight_peephole=None if peephole is None else torch.cat([-peephole[:H], peephole]),
+    )
+
+
+_Run = tuple[Tensor, list[State], list[Kept]]
+
+
+def _direct(layers: list[Layer], keep: bool) -> _Run:
+    T, B, _, _, P = layers[0].shape
+    outputs = layers[0].x.new_empty(T, B, P * len(layers))
+    finals: list[State] = []
+    kept: list[Kept] = []
+    for n, layer in enumerate(layers):
+        h, c, values = kernel.forward(layer, outputs[..., n * P : (n + 1) * P], keep=keep)
+        finals.append(State(h, c))
+        if values is not None:
+            kept.append(values)
+    return outputs, finals, kept
+
+
+def _operator(layers: list[Layer], keep: bool) -> _Run:
+    runs = [lstm_layer(layer, keep=keep) for layer in layers]
+    outputs = runs[0][0] if len(runs) == 1 else torch.cat([run[0] for run in runs], dim=-1)
+    return outputs, [State(run[1], run[2]) for run in runs], [run[3] for run in runs]
+
+
+def _trace(layer: Layer, outputs: Tensor, kept: Kept) -> LayerTrace:
+    """Returns what was kept as the contract has it, 0 past a sequence's end."""
+    T, B, _, H, _ = layer.shape
+    assert kernel._kernel is not None
+    lanes = kernel._kernel.lanes()
+    # A row holds, block of units by block, the four gates of the block.
+    gates = kept.gates.view(T, B, -1, 4, lanes).transpose(2, 3).reshape(T, B, 4, -1)[..., :H]
+    cells = kept.cells[..., :H]
+    if layer.lengths is not None:
+        real = (torch.arange(T)[:, None] < layer.lengths)[..., None]
+        gates, cells = torch.where(real[..., None], gates, 0), torch.where(real, cells, 0)
+    i, f, g, o = gates.unbind(2)
+    return LayerTrace(i, f, g, o, cells.contiguous(), outputs)

@@ -1,0 +1,199 @@
+"""The layer as PyTorch operators: ``torch.ops.carousel.lstm_layer`` and its backward pass.
+
+Operators, and not only a Python function, because ``torch.compile`` and ``torch.export`` keep an
+operator whole, and find out from its fake version what it returns. A second derivative runs through
+the reference engine, which PyTorch differentiates.
+
+Shape letters: T time, B batch, I input size, H hidden size, P projection size (H where there is
+none), U = H rounded up to the kernel's blocks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from carousel.engines.compiled import kernel
+from carousel.engines.compiled.kernel import Gradients, Kept, Layer
+from carousel.engines.contract import EngineOptions, LayerMasks, LayerWeights, State
+from carousel.engines.reference import run_direction
+
+_ARGUMENTS = " ".join(
+    """
+    Tensor x, Tensor h0, Tensor c0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih,
+    Tensor? bias_hh, Tensor? weight_hr, Tensor? weight_peephole, Tensor? lengths, Tensor? reset,
+    Tensor? recurrent_mask, Tensor? zoneout_h_mask, Tensor? zoneout_c_mask, bool reverse,
+    float cell_clip, float zoneout_h, float zoneout_c
+    """.split()
+)
+_COUNT = len(dataclasses.fields(Layer))
+_FLOATS = 9  # the first of them are what may have a gradient
+
+torch.library.define(
+    "carousel::lstm_layer", f"({_ARGUMENTS}, bool keep) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+torch.library.define(
+    "carousel::lstm_layer_backward",
+    f"(Tensor? grad_out, Tensor? grad_h_n, Tensor? grad_c_n, Tensor out, Tensor gates, "
+    f"Tensor cells, {_ARGUMENTS}, bool wants_x, bool wants_weights) -> "
+    f"(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+
+
+def lstm_layer(layer: Layer, *, keep: bool) -> tuple[Tensor, Tensor, Tensor, Kept]:
+    """Runs one layer in one direction as an operator.
+
+    Returns:
+        The output (T, B, P), h_n (B, P), c_n (B, H), and what was kept; empty where ``keep`` is
+        false.
+    """
+    out, h_n, c_n, gates, cells = torch.ops.carousel.lstm_layer(*_flat(layer), keep)
+    return out, h_n, c_n, Kept(gates, cells)
+
+
+def _flat(layer: Layer) -> tuple[Any, ...]:
+    return tuple(getattr(layer, field.name) for field in dataclasses.fields(layer))
+
+
+@torch.library.impl("carousel::lstm_layer", "cpu")
+def _forward(*arguments: Any) -> tuple[Tensor, ...]:
+    layer, keep = Layer(*arguments[:_COUNT]), arguments[_COUNT]
+    kernel.check(layer)
+    T, B, _, _, P = layer.shape
+    out = layer.x.new_empty(T, B, P)
+    h_n, c_n, kept = kernel.forward(layer, out, keep=keep)
+    return out, h_n, c_n, *(kept or (layer.x.new_empty(0), layer.x.new_empty(0)))
+
+
+@torch.library.register_fake("carousel::lstm_layer")
+def _fake_forward(*arguments: Any) -> tuple[Tensor, ...]:
+    layer, keep = Layer(*arguments[:_COUNT]), arguments[_COUNT]
+    T, B, _, H, P = layer.shape
+    empty, U = layer.x.new_empty, kernel.kept_width(H)
+    kept = (empty(T, B, 4 * U), empty(T, B, U)) if keep else (empty(0), empty(0))
+    return empty(T, B, P), empty(B, P), empty(B, H), *kept
+
+
+@torch.library.impl("carousel::lstm_layer_backward", "cpu")
+def _backward(
+    grad_out: Tensor | None,
+    grad_h_n: Tensor | None,
+    grad_c_n: Tensor | None,
+    out: Tensor,
+    gates: Tensor,
+    cells: Tensor,
+    *rest: Any,
+) -> tuple[Tensor, ...]:
+    layer, (wants_x, wants_weights) = Layer(*rest[:_COUNT]), rest[_COUNT:]
+    kernel.check(layer)
+    gradients = kernel.backward(
+        layer,
+        out,
+        Kept(gates, cells),
+        (grad_out, grad_h_n, grad_c_n),
+        wants_x=wants_x,
+        wants_weights=wants_weights,
+    )
+    return tuple(layer.x.new_empty(0) if part is None else part for part in gradients)
+
+
+@torch.library.register_fake("carousel::lstm_layer_backward")
+def _fake_backward(
+    grad_out: Tensor | None,
+    grad_h_n: Tensor | None,
+    grad_c_n: Tensor | None,
+    out: Tensor,
+    gates: Tensor,
+    cells: Tensor,
+    *rest: Any,
+) -> tuple[Tensor, ...]:
+    layer, (wants_x, wants_weights) = Layer(*rest[:_COUNT]), rest[_COUNT:]
+    T, B, I, H, P = layer.shape  # noqa: E741
+    empty = layer.x.new_empty
+    return (
+        empty(T, B, I) if wants_x else empty(0),
+        empty(B, P),
+        empty(B, H),
+        empty(4 * H, I) if wants_weights else empty(0),
+        empty(4 * H, P) if wants_weights else empty(0),
+        empty(4 * H) if wants_weights else empty(0),
+        empty(P, H) if wants_weights and layer.weight_hr is not None else empty(0),
+        empty(3 * H) if wants_weights and layer.weight_peephole is not None else empty(0),
+    )
+
+
+def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    layer = Layer(*inputs[:_COUNT])
+    ctx.constants = inputs[_COUNT - 4 : _COUNT]
+    out, _, _, gates, cells = output
+    ctx.mark_non_differentiable(gates, cells)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*_flat(layer)[: _COUNT - 4], out, gates, cells)
+
+
+def _differentiate(
+    ctx: Any,
+    grad_out: Tensor | None,
+    grad_h_n: Tensor | None,
+    grad_c_n: Tensor | None,
+    *_: Tensor | None,
+) -> tuple[Tensor | None, ...]:
+    *tensors, out, gates, cells = ctx.saved_tensors
+    layer = Layer(*tensors, *ctx.constants)
+    grads = (grad_out, grad_h_n, grad_c_n)
+    nothing = (None,) * (_COUNT + 1 - _FLOATS)
+    if all(grad is None for grad in grads):
+        return (None,) * (_COUNT + 1)
+    if gates.numel() == 0 or torch.is_grad_enabled():
+        return *_through_reference(layer, grads, ctx.needs_input_grad[:_FLOATS]), *nothing
+    wants_weights = any(ctx.needs_input_grad[3:_FLOATS])
+    flat = torch.ops.carousel.lstm_layer_backward(
+        *grads, out, gates, cells, *_flat(layer), ctx.needs_input_grad[0], wants_weights
+    )
+    g = Gradients(*flat)
+    gradients = (g.x, g.h0, g.c0, g.weight_ih, g.weight_hh, g.bias, g.bias, g.weight_hr)
+    wanted = (
+        grad if need else None
+        for grad, need in zip(
+            (*gradients, g.weight_peephole), ctx.needs_input_grad[:_FLOATS], strict=True
+        )
+    )
+    return *wanted, *nothing
+
+
+torch.library.register_autograd(
+    "carousel::lstm_layer", _differentiate, setup_context=_keep_for_backward
+)
+
+
+def _through_reference(
+    layer: Layer, grads: Sequence[Tensor | None], needed: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """Returns the same gradients as the kernel, on the graph, so that they have gradients too."""
+    arguments = _flat(layer)[:_FLOATS]
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        values, final = run_direction(
+            layer.x,
+            State(layer.h0, layer.c0),
+            LayerWeights(*layer.weights),  # type: ignore[arg-type]
+            EngineOptions(lengths=layer.lengths, reset=layer.reset, variant=layer.variant),
+            LayerMasks(layer.recurrent_mask, layer.zoneout_h_mask, layer.zoneout_c_mask),
+            backwards=layer.reverse,
+        )
+        outputs = (values.h, final.h, final.c)
+        given = [(o, g) for o, g in zip(outputs, grads, strict=True) if g is not None]
+        wanted = [a for a, need in zip(arguments, needed, strict=True) if need]
+        found = torch.autograd.grad(
+            [o for o, _ in given],
+            wanted,
+            [g for _, g in given],
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+    by_argument = iter(found)
+    return tuple(next(by_argument) if need else None for need in needed)
