@@ -114,6 +114,7 @@ uint64_t fingerprint(const float* values, int64_t count) {
   return target().fingerprint(values, count);
 }
 void forward(const Forward& call, int threads) { target().forward(call, threads); }
+void single_step(const Single& call, int threads) { target().single_step(call, threads); }
 void backward(const Backward& call, int threads) { target().backward(call, threads); }
 
 int lanes() { return target().lanes; }

@@ -100,7 +100,6 @@ class ForwardPass {
 
  private:
   static constexpr int64_t kChunkRows = 192;  // rows of inputs whose sums are computed at once
-  static constexpr int64_t kNarrow = 32;      // inputs up to this width are folded into the step
   static constexpr int64_t kPair = 2;         // blocks of units at once, where there is one row
   static constexpr int64_t kScratch = kPair * L::kBlock;
 

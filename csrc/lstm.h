@@ -101,6 +101,18 @@ struct Backward {
   float* grad_peephole;     // (3H), or null where there are none
 };
 
+// One step of the textbook's cell without projection, straight from the weights. For few rows.
+struct Single {
+  Shape shape;     // steps is not read
+  Weights weights;
+  const float* x;  // (B, I); row b starts at x + b * x_row
+  int64_t x_row;
+  const float* h0;  // (B, H)
+  const float* c0;  // (B, H)
+  float* h_n;       // (B, H)
+  float* c_n;       // (B, H)
+};
+
 // Weights in the order in which the passes read them. For the backward pass weight_ih may be null where
 // grad_x will not be wanted, and biases are not read. The caller keeps the packed weights, aligned to 64
 // bytes, for as long as the weights do not change. They are of one process: their order depends on the
@@ -111,6 +123,7 @@ void pack_forward(const Shape& shape, const Weights& weights, float* packed, int
 void pack_backward(const Shape& shape, const Weights& weights, float* packed, int threads);
 
 void forward(const Forward& call, int threads);
+void single_step(const Single& call, int threads);
 void backward(const Backward& call, int threads);
 
 // A number that changes when a float does: always for one float, and but for a chance of 2^-32 for more.

@@ -5,6 +5,7 @@
 // past H have weights and biases of 0: their gates are finite, their cells 0, their gradients 0.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 
 #include "lstm.h"
@@ -57,6 +58,7 @@ struct Layout {
 
 template <class S>
 struct Packing {
+  using V = typename S::V;
   using P = Product<S>;
   using L = Layout<S>;
 
@@ -108,19 +110,21 @@ struct Packing {
  private:
   // Columns of the packed (depth, columns) matrix that belong to block u, from (4H, depth) weights.
   static void gates(const Shape& shape, const float* weight, int64_t depth, int64_t u, float* packed) {
-    constexpr int64_t kStrip = 16;  // terms at a time: one cache line of each row
-    for (int64_t k = 0; k < depth; k += kStrip) {
-      const int64_t strip = depth - k < kStrip ? depth - k : kStrip;
-      for (int64_t gate = 0; gate < 4; ++gate) {
-        const int64_t panel = u * L::kBlockPanels + gate / S::kPanelVectors;
-        float* to = packed + (panel * depth + k) * P::kPanel + gate % S::kPanelVectors * S::kLanes;
-        for (int64_t lane = 0; lane < S::kLanes; ++lane) {
-          const int64_t unit = u * S::kLanes + lane;
-          const float* from = weight + (gate * shape.hidden + unit) * depth + k;
-          for (int64_t i = 0; i < strip; ++i)
-            to[i * P::kPanel + lane] = unit < shape.hidden ? from[i] : 0.0f;
+    const int64_t units = std::min<int64_t>(shape.hidden - u * S::kLanes, S::kLanes);
+    for (int64_t gate = 0; gate < 4; ++gate) {
+      const int64_t panel = u * L::kBlockPanels + gate / S::kPanelVectors;
+      float* to = packed + panel * depth * P::kPanel + gate % S::kPanelVectors * S::kLanes;
+      const float* from = weight + (gate * shape.hidden + u * S::kLanes) * depth;
+      int64_t k = 0;
+      if (units == S::kLanes)
+        for (; k + S::kLanes <= depth; k += S::kLanes) {
+          V column[S::kLanes];
+          S::transpose(from + k, depth, column);
+          for (int i = 0; i < S::kLanes; ++i) S::store(to + (k + i) * P::kPanel, column[i]);
         }
-      }
+      for (; k < depth; ++k)
+        for (int64_t lane = 0; lane < S::kLanes; ++lane)
+          to[k * P::kPanel + lane] = lane < units ? from[lane * depth + k] : 0.0f;
     }
   }
 

@@ -24,6 +24,10 @@ namespace carousel {
 // cache while all rows pass, and errors grow with K / kDepth + kDepth instead of K.
 constexpr int64_t kDepth = 256;
 
+// Inputs of up to this width are summed in one chain with the hidden state, wherever that is short too:
+// within the step, where they cost least. Wider ones are summed before the steps.
+constexpr int64_t kNarrow = 32;
+
 // Rows of the left factor, each of at least the terms that the product takes.
 struct Factor {
   const float* const* rows;

@@ -6,6 +6,7 @@
 #include "../backward.h"
 #include "../forward.h"
 #include "../packing.h"
+#include "../single_step.h"
 #include "target.h"
 
 namespace carousel {
@@ -47,10 +48,17 @@ struct Implementation {
   static void forward(const Forward& call, int threads) { run<ForwardPass<S>>(call, threads); }
   static void backward(const Backward& call, int threads) { run<BackwardPass<S>>(call, threads); }
 
+  static void single_step(const Single& call, int threads) {
+    const SingleStep<S> step(call);
+    run_team(
+        threads, [](void* p, Member member) { static_cast<const SingleStep<S>*>(p)->run(member); },
+        const_cast<SingleStep<S>*>(&step));
+  }
+
   static const Target* target() {
     static const Target table = {S::kName,     S::kLanes,      &packed_forward_floats,
                                  &packed_backward_floats,      &pack_forward,
-                                 &pack_backward, &fingerprint, &forward,     &backward};
+                                 &pack_backward, &fingerprint, &forward, &single_step, &backward};
     return &table;
   }
 

@@ -15,6 +15,7 @@ struct Target {
   void (*pack_backward)(const Shape&, const Weights&, float*, int);
   uint64_t (*fingerprint)(const float*, int64_t);
   void (*forward)(const Forward&, int);
+  void (*single_step)(const Single&, int);
   void (*backward)(const Backward&, int);
 };
 

@@ -57,6 +57,26 @@ struct Avx2 {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(ones));
   }
 
+  // column[k] = lane j holds row[j][k], for 8 rows of 8 floats that lie `stride` apart.
+  static void transpose(const float* row, int64_t stride, V (&column)[kLanes]) {
+    V a[8], b[8];
+    for (int j = 0; j < 8; ++j) a[j] = load(row + j * stride);
+    for (int j = 0; j < 8; j += 2) {
+      b[j] = _mm256_unpacklo_ps(a[j], a[j + 1]);
+      b[j + 1] = _mm256_unpackhi_ps(a[j], a[j + 1]);
+    }
+    for (int j = 0; j < 8; j += 4) {
+      a[j] = _mm256_shuffle_ps(b[j], b[j + 2], 0x44);
+      a[j + 1] = _mm256_shuffle_ps(b[j], b[j + 2], 0xee);
+      a[j + 2] = _mm256_shuffle_ps(b[j + 1], b[j + 3], 0x44);
+      a[j + 3] = _mm256_shuffle_ps(b[j + 1], b[j + 3], 0xee);
+    }
+    for (int j = 0; j < 4; ++j) {
+      column[j] = _mm256_permute2f128_ps(a[j], a[j + 4], 0x20);
+      column[j + 4] = _mm256_permute2f128_ps(a[j], a[j + 4], 0x31);
+    }
+  }
+
  private:
   static __m256i first(int n) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

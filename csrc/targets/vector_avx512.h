@@ -51,6 +51,14 @@ struct Avx512 {
     return ones(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
   }
 
+  // column[k] = lane j holds row[j][k], for 16 rows of 16 floats that lie `stride` apart.
+  static void transpose(const float* row, int64_t stride, V (&column)[kLanes]) {
+    const __m512i lane =
+        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i at = _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(stride)));
+    for (int k = 0; k < kLanes; ++k) column[k] = _mm512_i32gather_ps(at, row + k, 4);
+  }
+
  private:
   static __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
   static V ones(__m128i bytes) {

@@ -59,6 +59,16 @@ struct Neon {
     return load(lanes);
   }
   static V ones_where(const uint8_t* bytes) { return ones_where(bytes, kLanes); }
+
+  // column[k] = lane j holds row[j][k], for 4 rows of 4 floats that lie `stride` apart.
+  static void transpose(const float* row, int64_t stride, V (&column)[kLanes]) {
+    const float32x4x2_t low = vtrnq_f32(load(row), load(row + stride));
+    const float32x4x2_t high = vtrnq_f32(load(row + 2 * stride), load(row + 3 * stride));
+    column[0] = vcombine_f32(vget_low_f32(low.val[0]), vget_low_f32(high.val[0]));
+    column[1] = vcombine_f32(vget_low_f32(low.val[1]), vget_low_f32(high.val[1]));
+    column[2] = vcombine_f32(vget_high_f32(low.val[0]), vget_high_f32(high.val[0]));
+    column[3] = vcombine_f32(vget_high_f32(low.val[1]), vget_high_f32(high.val[1]));
+  }
 };
 
 }  // namespace carousel

@@ -81,6 +81,11 @@ struct Portable {
   }
   static V ones_where(const uint8_t* bytes) { return ones_where(bytes, kLanes); }
 
+  // column[k] = lane j holds row[j][k], for 4 rows of 4 floats that lie `stride` apart.
+  static void transpose(const float* row, int64_t stride, V (&column)[kLanes]) {
+    for (int k = 0; k < kLanes; ++k) column[k] = each([=](int j) { return row[j * stride + k]; });
+  }
+
  private:
   template <class F>
   static V each(F value) {

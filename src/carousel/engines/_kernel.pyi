@@ -32,6 +32,17 @@ def forward(
     cells: int,
     threads: int,
 ) -> None: ...
+def single_step(
+    shape: tuple[int, ...],
+    weights: tuple[int, ...],
+    x: int,
+    x_row: int,
+    h0: int,
+    c0: int,
+    h_n: int,
+    c_n: int,
+    threads: int,
+) -> None: ...
 def backward(
     shape: tuple[int, ...],
     sequence: tuple[int | bool, ...],

@@ -16,6 +16,8 @@ from torch.nn.parameter import Parameter
 
 from carousel.engines.compiled import kernel
 from carousel.engines.compiled.kernel import Kept, Layer
+from carousel.engines.compiled.native import available
+from carousel.engines.compiled.native import module as native
 from carousel.engines.compiled.operators import lstm_layer
 from carousel.engines.contract import (
     EngineOptions,
@@ -38,12 +40,11 @@ class CompiledEngine:
     @property
     def summary(self) -> str:
         """What it runs on, with the instruction set in use."""
-        assert kernel._kernel is not None
-        return f"our own kernel on the CPU, {kernel._kernel.instruction_set()}: every variant"
+        return f"our own kernel on the CPU, {native.instruction_set()}: every variant"
 
     def unavailable(self) -> str | None:
         """Returns why there is no kernel in this installation, or None where there is one."""
-        if kernel._kernel is not None:
+        if available:
             return None
         return (
             "the kernel was not built: no C++ compiler was found when carousel was installed. "
@@ -143,7 +144,7 @@ def _may_run_direct(
     inputs: Tensor, state: State, weights: tuple[LayerWeights, ...], options: EngineOptions
 ) -> bool:
     """Returns whether nobody watches: no gradients, no tracing, no tensor but a plain one."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return False
     if torch._C._len_torch_dispatch_stack() > 0 or torch._C._is_torch_function_mode_enabled():
         return False
@@ -171,7 +172,7 @@ def _layer(
         inputs,
         initial.h,
         initial.c,
-        *(_four_gates(weights) if variant.coupled else weights),  # type: ignore[arg-type]
+        *(_four_gates(weights) if variant.coupled else weights),
         options.lengths,
         options.reset,
         masks.recurrent,
@@ -206,11 +207,12 @@ _Run = tuple[Tensor, list[State], list[Kept]]
 
 def _direct(layers: list[Layer], keep: bool) -> _Run:
     T, B, _, _, P = layers[0].shape
-    outputs = layers[0].x.new_empty(T, B, P * len(layers))
+    outputs = torch.empty(T, B, P * len(layers))
     finals: list[State] = []
     kept: list[Kept] = []
     for n, layer in enumerate(layers):
-        h, c, values = kernel.forward(layer, outputs[..., n * P : (n + 1) * P], keep=keep)
+        part = outputs if len(layers) == 1 else outputs[..., n * P : (n + 1) * P]
+        h, c, values = kernel.forward(layer, part, keep=keep)
         finals.append(State(h, c))
         if values is not None:
             kept.append(values)
@@ -226,8 +228,7 @@ def _operator(layers: list[Layer], keep: bool) -> _Run:
 def _trace(layer: Layer, outputs: Tensor, kept: Kept) -> LayerTrace:
     """Returns what was kept as the contract has it, 0 past a sequence's end."""
     T, B, _, H, _ = layer.shape
-    assert kernel._kernel is not None
-    lanes = kernel._kernel.lanes()
+    lanes = native.lanes()
     # A row holds, block of units by block, the four gates of the block.
     gates = kept.gates.view(T, B, -1, 4, lanes).transpose(2, 3).reshape(T, B, 4, -1)[..., :H]
     cells = kept.cells[..., :H]

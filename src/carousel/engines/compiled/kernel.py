@@ -9,20 +9,15 @@ none), G = 4H rows of packed gates, K = 3H peepholes, U = H rounded up to the ke
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from carousel.engines.compiled.native import module as native
 from carousel.engines.compiled.packing import Packed, packed_weights
 from carousel.engines.contract import CellVariant
 from carousel.errors import ShapeError
-
-try:
-    from carousel.engines import _kernel
-except ImportError:  # installed where there was no compiler
-    _kernel = None  # type: ignore[assignment]
 
 
 class Kept(NamedTuple):
@@ -32,8 +27,7 @@ class Kept(NamedTuple):
     cells: Tensor  # (T, B, U)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """The arguments of one layer in one direction; the tensors are those of the contract."""
 
     x: Tensor  # (T, B, I)
@@ -81,6 +75,9 @@ class Layer:
         )
 
 
+_LENGTHS = Layer._fields.index("lengths")
+
+
 def kept_width(hidden: int) -> int:
     """Returns U: the hidden units in a row of what is kept, the same for every instruction set."""
     return -(-hidden // 16) * 16
@@ -100,18 +97,21 @@ def forward(
     Returns:
         h_n (B, P) and c_n (B, H), and what is kept.
     """
-    T, B, _, H, P = layer.shape
     ready = _ready(layer)
+    shape = T, B, _, H, P = ready.shape
     threads = torch.get_num_threads()
+    h_n, c_n = torch.empty(B, P), torch.empty(B, H)
+    if packed is None and not keep and T == 1 and B <= _FEW_ROWS and _is_textbook(ready):
+        _single_step(ready, out, h_n, c_n, threads)
+        return h_n, c_n, None
     if packed is None:
         packed = packed_weights(ready.weights, threads, cache=not keep)
-    h_n, c_n = layer.x.new_empty(B, P), layer.x.new_empty(B, H)
     kept = None
     if keep:
         U = kept_width(H)
-        kept = Kept(layer.x.new_empty(T, B, 4 * U), layer.x.new_empty(T, B, U))
-    _kernel.forward(
-        ready.shape,
+        kept = Kept(torch.empty(T, B, 4 * U), torch.empty(T, B, U))
+    native.forward(
+        shape,
         _sequence(ready),
         _variant(ready),
         packed.address,
@@ -125,6 +125,33 @@ def forward(
         threads,
     )
     return h_n, c_n, kept
+
+
+# A single step of so few rows reads the weights as they are: packing them costs more than it saves.
+_FEW_ROWS = 2
+_FLOATS_FOR_A_TEAM = 1 << 15  # of weights; below, waking other threads takes longer than the step
+
+
+def _is_textbook(layer: Layer) -> bool:
+    """Returns whether there is nothing but weights and states."""
+    plain = all(part is None for part in layer[_LENGTHS - 2 : _LENGTHS + 5])
+    return plain and not (layer.cell_clip or layer.zoneout_h or layer.zoneout_c)
+
+
+def _single_step(layer: Layer, out: Tensor, h_n: Tensor, c_n: Tensor, threads: int) -> None:
+    weights = layer.weights
+    native.single_step(
+        layer.shape,
+        tuple(_address(part) for part in weights),
+        layer.x.data_ptr(),
+        layer.x.stride(1),
+        layer.h0.data_ptr(),
+        layer.c0.data_ptr(),
+        h_n.data_ptr(),
+        c_n.data_ptr(),
+        threads if layer.weight_hh.numel() >= _FLOATS_FOR_A_TEAM else 1,
+    )
+    out[0].copy_(h_n)
 
 
 class Gradients(NamedTuple):
@@ -177,7 +204,7 @@ def backward(
     )
     weights = ready.weights if wants_x else (None, *ready.weights[1:])
     packed = Packed.of(weights, I, threads, back=True)
-    _kernel.backward(
+    native.backward(
         ready.shape,
         _sequence(ready),
         _variant(ready),
@@ -244,26 +271,14 @@ def check(layer: Layer) -> None:
 
 def _ready(layer: Layer) -> Layer:
     """Returns the layer with every tensor in the memory order that the kernel reads."""
-    return Layer(
-        _rows(layer.x),
-        layer.h0.contiguous(),
-        layer.c0.contiguous(),
-        *(None if part is None else part.contiguous() for part in layer.weights),  # type: ignore[arg-type]
-        None if layer.lengths is None else layer.lengths.to(torch.int64).contiguous(),
-        *(
-            None if part is None else part.contiguous()
-            for part in (
-                layer.reset,
-                layer.recurrent_mask,
-                layer.zoneout_h_mask,
-                layer.zoneout_c_mask,
-            )
-        ),
-        layer.reverse,
-        layer.cell_clip,
-        layer.zoneout_h,
-        layer.zoneout_c,
-    )
+    ready = [
+        part if not isinstance(part, Tensor) or part.is_contiguous() else part.contiguous()
+        for part in layer
+    ]
+    ready[0] = _rows(layer.x)
+    if layer.lengths is not None:
+        ready[_LENGTHS] = layer.lengths.to(torch.int64).contiguous()
+    return Layer(*ready)  # type: ignore[arg-type]
 
 
 def _rows(values: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ none), U = H rounded up to the kernel's blocks.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,15 +21,13 @@ from carousel.engines.compiled.kernel import Gradients, Kept, Layer
 from carousel.engines.contract import EngineOptions, LayerMasks, LayerWeights, State
 from carousel.engines.reference import run_direction
 
-_ARGUMENTS = " ".join(
-    """
-    Tensor x, Tensor h0, Tensor c0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih,
-    Tensor? bias_hh, Tensor? weight_hr, Tensor? weight_peephole, Tensor? lengths, Tensor? reset,
-    Tensor? recurrent_mask, Tensor? zoneout_h_mask, Tensor? zoneout_c_mask, bool reverse,
-    float cell_clip, float zoneout_h, float zoneout_c
-    """.split()
+_ARGUMENTS = (
+    "Tensor x, Tensor h0, Tensor c0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, "
+    "Tensor? bias_hh, Tensor? weight_hr, Tensor? weight_peephole, Tensor? lengths, Tensor? reset, "
+    "Tensor? recurrent_mask, Tensor? zoneout_h_mask, Tensor? zoneout_c_mask, bool reverse, "
+    "float cell_clip, float zoneout_h, float zoneout_c"
 )
-_COUNT = len(dataclasses.fields(Layer))
+_COUNT = len(Layer._fields)
 _FLOATS = 9  # the first of them are what may have a gradient
 
 torch.library.define(
@@ -51,12 +48,8 @@ def lstm_layer(layer: Layer, *, keep: bool) -> tuple[Tensor, Tensor, Tensor, Kep
         The output (T, B, P), h_n (B, P), c_n (B, H), and what was kept; empty where ``keep`` is
         false.
     """
-    out, h_n, c_n, gates, cells = torch.ops.carousel.lstm_layer(*_flat(layer), keep)
+    out, h_n, c_n, gates, cells = torch.ops.carousel.lstm_layer(*layer, keep)
     return out, h_n, c_n, Kept(gates, cells)
-
-
-def _flat(layer: Layer) -> tuple[Any, ...]:
-    return tuple(getattr(layer, field.name) for field in dataclasses.fields(layer))
 
 
 @torch.library.impl("carousel::lstm_layer", "cpu")
@@ -132,7 +125,7 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, 
     out, _, _, gates, cells = output
     ctx.mark_non_differentiable(gates, cells)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*_flat(layer)[: _COUNT - 4], out, gates, cells)
+    ctx.save_for_backward(*layer[: _COUNT - 4], out, gates, cells)
 
 
 def _differentiate(
@@ -152,7 +145,7 @@ def _differentiate(
         return *_through_reference(layer, grads, ctx.needs_input_grad[:_FLOATS]), *nothing
     wants_weights = any(ctx.needs_input_grad[3:_FLOATS])
     flat = torch.ops.carousel.lstm_layer_backward(
-        *grads, out, gates, cells, *_flat(layer), ctx.needs_input_grad[0], wants_weights
+        *grads, out, gates, cells, *layer, ctx.needs_input_grad[0], wants_weights
     )
     g = Gradients(*flat)
     gradients = (g.x, g.h0, g.c0, g.weight_ih, g.weight_hh, g.bias, g.bias, g.weight_hr)
@@ -174,7 +167,7 @@ def _through_reference(
     layer: Layer, grads: Sequence[Tensor | None], needed: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
     """Returns the same gradients as the kernel, on the graph, so that they have gradients too."""
-    arguments = _flat(layer)[:_FLOATS]
+    arguments: tuple[Any, ...] = layer[:_FLOATS]
     create_graph = torch.is_grad_enabled()
     with torch.enable_grad():
         values, final = run_direction(

@@ -17,10 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary, WeakIdRef
 
-try:
-    from carousel.engines import _kernel
-except ImportError:  # installed where there was no compiler
-    _kernel = None  # type: ignore[assignment]
+from carousel.engines.compiled.native import module as native
 
 _ALIGNMENT = 16  # floats of a cache line
 
@@ -40,10 +37,10 @@ class Packed:
         weight_hh = weights[1]
         assert weight_hh is not None
         H, P = weight_hh.shape[0] // 4, weight_hh.shape[1]
-        floats = _kernel.packed_floats(input_size, H, P, back)
+        floats = native.packed_floats(input_size, H, P, back)
         packed = cls(torch.empty(floats + _ALIGNMENT))
         addresses = tuple(0 if part is None else part.data_ptr() for part in weights)
-        _kernel.pack(input_size, H, P, addresses, packed.address, back, threads)
+        native.pack(input_size, H, P, addresses, packed.address, back, threads)
         return packed
 
 
@@ -89,16 +86,16 @@ def packed_weights(weights: Sequence[Tensor | None], threads: int, *, cache: boo
 
 
 def _state(weights: Sequence[Tensor | None]) -> tuple[Any, ...]:
-    return (
-        _kernel.instruction_set(),
-        *((part.data_ptr(), part._version, part.shape) for part in weights if part is not None),
-    )
+    present = [part for part in weights if part is not None]
+    places = [part.data_ptr() for part in present]
+    return native.instruction_set(), places, [part._version for part in present]
 
 
 def _fingerprint(weights: Sequence[Tensor | None]) -> int:
     return hash(
         tuple(
-            None if part is None else _kernel.fingerprint(part.data_ptr(), part.numel())
+            native.fingerprint(part.data_ptr(), part.numel())
             for part in weights
+            if part is not None
         )
     )
