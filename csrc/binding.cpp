@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lstm.h"
+#include "stepper.h"
 #include "threads.h"
 
 namespace nb = nanobind;
@@ -32,6 +33,20 @@ uintptr_t address(const nb::tuple& tuple, size_t index) { return nb::cast<uintpt
 carousel::Weights weights_of(const nb::tuple& w) {
   return {at<float>(address(w, 0)), at<float>(address(w, 1)), at<float>(address(w, 2)),
           at<float>(address(w, 3)), at<float>(address(w, 4)), at<float>(address(w, 5))};
+}
+
+// peepholes, cell_clip, zoneout_h, zoneout_c, zoneout_h_mask, zoneout_c_mask, recurrent_mask
+carousel::Variant variant_of(const nb::tuple& v) {
+  carousel::Variant variant;
+  if (v.size() == 0) return variant;
+  variant.peepholes = nb::cast<bool>(v[0]);
+  variant.cell_clip = nb::cast<float>(v[1]);
+  variant.zoneout_h = nb::cast<float>(v[2]);
+  variant.zoneout_c = nb::cast<float>(v[3]);
+  variant.zoneout_h_mask = at<uint8_t>(address(v, 4));
+  variant.zoneout_c_mask = at<uint8_t>(address(v, 5));
+  variant.recurrent_mask = at<float>(address(v, 6));
+  return variant;
 }
 
 }  // namespace
@@ -93,14 +108,7 @@ NB_MODULE(_kernel, module) {
     q.c0 = at<float>(address(s, 5));
     q.lengths = at<int64_t>(address(s, 6));
     q.reset = at<uint8_t>(address(s, 7));
-    if (v.size() == 0) return q;
-    q.variant.peepholes = nb::cast<bool>(v[0]);
-    q.variant.cell_clip = nb::cast<float>(v[1]);
-    q.variant.zoneout_h = nb::cast<float>(v[2]);
-    q.variant.zoneout_c = nb::cast<float>(v[3]);
-    q.variant.zoneout_h_mask = at<uint8_t>(address(v, 4));
-    q.variant.zoneout_c_mask = at<uint8_t>(address(v, 5));
-    q.variant.recurrent_mask = at<float>(address(v, 6));
+    q.variant = variant_of(v);
     return q;
   };
 
@@ -171,4 +179,23 @@ NB_MODULE(_kernel, module) {
       },
       "shape"_a, "sequence"_a, "variant"_a, "packed"_a, "out"_a, "out_step"_a, "out_row"_a, "gates"_a,
       "cells"_a, "given"_a, "wanted"_a, "threads"_a, "Its gradients; see csrc/lstm.h.");
+
+  nb::class_<carousel::Stepper>(module, "Stepper", "A stack of layers that is fed one step at a time.")
+      .def(nb::init<int64_t>(), "batch"_a)
+      .def(
+          "add",
+          [](carousel::Stepper& stepper, int64_t input, int64_t hidden, int64_t output,
+             const nb::tuple& variant, uintptr_t packed, uintptr_t h, uintptr_t c) {
+            stepper.add(input, hidden, output, variant_of(variant), at<float>(packed), at<float>(h),
+                        at<float>(c));
+          },
+          "input"_a, "hidden"_a, "output"_a, "variant"_a, "packed"_a, "h"_a, "c"_a,
+          "Puts a layer on top; packed weights and state must outlive the stepper.")
+      .def(
+          "step",
+          [](carousel::Stepper& stepper, uintptr_t x, int64_t x_row, uintptr_t out, int threads) {
+            nb::gil_scoped_release free;
+            stepper.step(at<float>(x), x_row, at<float>(out), threads);
+          },
+          "x"_a, "x_row"_a, "out"_a, "threads"_a, "One step.");
 }

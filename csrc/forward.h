@@ -348,6 +348,7 @@ class ForwardPass {
   }
 
   static void copy(float* to, const float* from, int64_t count) {
+    if (to == from) return;  // a state that stays where it is
     std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
   }
 

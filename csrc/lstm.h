@@ -76,8 +76,8 @@ struct Forward {
   const float* packed;      // from pack_forward, of packed_floats(shape) floats
   float* out;               // (T, B, P), written at every real step and zeroed past a sequence's end
   int64_t out_step, out_row;
-  float* h_n;               // (B, P)
-  float* c_n;               // (B, H)
+  float* h_n;               // (B, P); may be h0
+  float* c_n;               // (B, H); may be c0
   Kept kept;                // both null where no backward pass will follow
 };
 

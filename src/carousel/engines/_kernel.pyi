@@ -57,3 +57,17 @@ def backward(
     wanted: tuple[int, ...],
     threads: int,
 ) -> None: ...
+
+class Stepper:
+    def __init__(self, batch: int) -> None: ...
+    def add(
+        self,
+        input: int,
+        hidden: int,
+        output: int,
+        variant: tuple[int | float | bool, ...],
+        packed: int,
+        h: int,
+        c: int,
+    ) -> None: ...
+    def step(self, x: int, x_row: int, out: int, threads: int) -> None: ...

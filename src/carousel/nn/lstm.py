@@ -26,6 +26,7 @@ from carousel.nn.layout import Arguments, Padded, Sizes, arguments, padded
 from carousel.nn.masks import draw_masks
 from carousel.nn.options import check_dropout, check_flags, check_sizes, check_variant, described
 from carousel.nn.parameters import shapes, suffixes
+from carousel.nn.stepper import Stepper
 from carousel.nn.trace import Trace
 
 
@@ -201,6 +202,17 @@ class LSTM(torch.nn.Module):
             for name, values in zip(self._suffixes(), result.trace, strict=True)
         }
         return Trace(layers, in_layout(result.outputs), call.layout.state(result.state))
+
+    def stepper(self, batch: int = 1) -> Stepper:
+        """Returns what feeds the layer one step at a time, starting from a state of zeros.
+
+        Args:
+            batch: B, rows of the stream.
+
+        Raises:
+            OptionError: for a bidirectional layer, and for a batch below 1.
+        """
+        return Stepper(self, batch)
 
     @property
     def engine(self) -> Choice:

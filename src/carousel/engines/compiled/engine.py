@@ -172,7 +172,7 @@ def _layer(
         inputs,
         initial.h,
         initial.c,
-        *(_four_gates(weights) if variant.coupled else weights),
+        *(four_gates(weights) if variant.coupled else weights),
         options.lengths,
         options.reset,
         masks.recurrent,
@@ -185,7 +185,7 @@ def _layer(
     )
 
 
-def _four_gates(weights: LayerWeights) -> LayerWeights:
+def four_gates(weights: LayerWeights) -> LayerWeights:
     """Returns the weights of all gates where the input gate is coupled to the forget gate.
 
     i = 1 - σ(s) = σ(-s): the coupled gate is a gate of its own with the negative weights, and needs
