@@ -120,7 +120,10 @@ class Engine(Protocol):
     """One way to run the recurrence; every engine gives the same numbers within a stated bound."""
 
     name: str
-    summary: str  # what it runs on and what it can do, one line for ``carousel info``
+
+    @property
+    def summary(self) -> str:
+        """What it runs on and what it can do, one line for ``carousel info``."""
 
     def unavailable(self) -> str | None:
         """Returns why the engine cannot run on this machine at all, or None where it can."""
