@@ -5,8 +5,8 @@
 //     e^x - 1 = 2^n p + (2^n - 1),   p = e^r - 1 = r + r^2 q(r),
 //
 // where q has degree 4. Its coefficients were fitted here, by Lawson's iteration, for the smallest
-// greatest relative error of p, which is 1.4e-8; that is a quarter of a unit in the last place, so the
-// bounds below are those of the rounding. tests/test_activations.cpp reads them.
+// greatest relative error of p, which is 1.4e-8; that is a quarter of a unit in the last place, so
+// the bounds below are those of the rounding. tests/test_activations.cpp reads them.
 #pragma once
 
 namespace carousel {

@@ -1,9 +1,10 @@
 // The backward pass: all gradients of one layer in one direction. README.md derives it.
 //
-// Steps are taken from the last to the first, in chunks of some hundred rows. Within a chunk each step
-// turns the gradients of h_t and c_t into those of the four sums (its rows of `slopes`) and of h_{t-1}
-// and c_{t-1}. At the end of a chunk, while its slopes are in the cache, they become the gradients of the
-// inputs and are added to those of the weights: no slopes of all steps are ever kept.
+// Steps are taken from the last to the first, in chunks of some hundred rows. Within a chunk each
+// step turns the gradients of h_t and c_t into those of the four sums (its rows of `slopes`) and of
+// h_{t-1} and c_{t-1}. At the end of a chunk, while its slopes are in the cache, they become the
+// gradients of the inputs and are added to those of the weights: no slopes of all steps are ever
+// kept.
 #pragma once
 
 #include <algorithm>
@@ -118,7 +119,8 @@ class BackwardPass {
   // One cache line more than there are slopes: rows a power of two apart would evict each other.
   int64_t slope_floats() const { return 4 * width() + kUnitPadding; }
   int64_t zero_floats() const {
-    return std::max({width(), layout_.output_floats, layout_.input_floats, layout_.hidden_floats()});
+    return std::max(
+        {width(), layout_.output_floats, layout_.input_floats, layout_.hidden_floats()});
   }
 
   static Share share(const Place& place, int64_t columns) {
@@ -139,8 +141,8 @@ class BackwardPass {
       const int64_t b = order_.rows[place.position(r)];
       fill(c0_ + b * width(), sequence_.c0 + b * shape_.hidden, units, width());
       fill(grad_c_ + b * width(), row_or_null(call_.grad_c_n, b * shape_.hidden), units, width());
-      fill(grad_h_ + b * layout_.output_floats, row_or_null(call_.grad_h_n, b * shape_.output), outputs,
-           layout_.output_floats);
+      fill(grad_h_ + b * layout_.output_floats, row_or_null(call_.grad_h_n, b * shape_.output),
+           outputs, layout_.output_floats);
     }
   }
 
@@ -159,10 +161,10 @@ class BackwardPass {
     return call_.kept.cells + (t * shape_.batch + b) * width();
   }
 
-  // The slopes of step s, whose first row is row number `first` of the chunk, and the gradients of the
-  // state before it.
-  void step(const Place& place, const Lists& lists, const Share& units, const Share& outputs, int64_t s,
-            int64_t first) {
+  // The slopes of step s, whose first row is row number `first` of the chunk, and the gradients of
+  // the state before it.
+  void step(const Place& place, const Lists& lists, const Share& units, const Share& outputs,
+            int64_t s, int64_t first) {
     const int64_t rows = place.local_rows(order_.running[s]);
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t position = place.position(r);
@@ -176,8 +178,9 @@ class BackwardPass {
       const ChunkRow row = row_at(s, place.position(r), first);
       for (int64_t j = units.begin; j < units.end; j += S::kLanes) {
         const int lanes = static_cast<int>(std::min<int64_t>(shape_.hidden - j, S::kLanes));
-        const V grad_shown = shape_.projects() ? S::load(grad_shown_ + row.b * layout_.hidden_floats() + j)
-                                               : gradient_of_shown(row, j, lanes);
+        const V grad_shown = shape_.projects()
+                                 ? S::load(grad_shown_ + row.b * layout_.hidden_floats() + j)
+                                 : gradient_of_shown(row, j, lanes);
         if (plain_) {
           slopes_of_row<true>(row, grad_shown, j, lanes, first + place.position(r));
         } else {
@@ -186,7 +189,8 @@ class BackwardPass {
       }
     }
     place.wait_for_group();  // the slopes of these rows are whole
-    for (int64_t r = 0; r < rows; ++r) lists.from[r] = slopes_ + (first + place.position(r)) * slope_floats();
+    for (int64_t r = 0; r < rows; ++r)
+      lists.from[r] = slopes_ + (first + place.position(r)) * slope_floats();
     P::run(rows, {lists.from, call_.packed, layout_.columns}, {}, zeros_, lists.to, 0,
            outputs.panels.begin, outputs.panels.end);
     if (carry_ != nullptr || variant_.recurrent_mask != nullptr || sequence_.reset != nullptr)
@@ -214,7 +218,8 @@ class BackwardPass {
   V gradient_of_shown(const ChunkRow& row, int64_t j, int lanes) {
     V grad = S::load(grad_h_ + row.b * layout_.output_floats + j);
     if (call_.grad_out != nullptr) {
-      const float* from = call_.grad_out + row.t * call_.grad_out_step + row.b * call_.grad_out_row + j;
+      const float* from =
+          call_.grad_out + row.t * call_.grad_out_step + row.b * call_.grad_out_row + j;
       grad = S::add(grad, lanes == S::kLanes ? S::load(from) : S::load_first(from, lanes));
     }
     if (carry_ == nullptr) return grad;
@@ -239,15 +244,16 @@ class BackwardPass {
       lists.to[r] = grad_shown_ + row.b * layout_.hidden_floats();
     }
     place.wait_for_group();
-    P::run(rows, {lists.from, call_.packed + layout_.hr_back(), shape_.output}, {}, zeros_, lists.to, 0,
-           units.panels.begin, units.panels.end);
+    P::run(rows, {lists.from, call_.packed + layout_.hr_back(), shape_.output}, {}, zeros_,
+           lists.to, 0, units.panels.begin, units.panels.end);
     for (int64_t r = 0; r < rows; ++r)
       lists.to[r] = grad_h_ + order_.rows[place.position(r)] * layout_.output_floats;
   }
 
   // The slopes of units from j on, and the gradient of their memory before the step.
   template <bool kPlain>
-  CAROUSEL_INLINE void slopes_of_row(const ChunkRow& row, V grad_h, int64_t j, int lanes, int64_t number) {
+  CAROUSEL_INLINE void slopes_of_row(const ChunkRow& row, V grad_h, int64_t j, int lanes,
+                                     int64_t number) {
     const V one = S::set(1.0f);
     const float* gates = row.gates + 4 * j;
     const V i = S::load(gates), f = S::load(gates + S::kLanes);
@@ -275,7 +281,8 @@ class BackwardPass {
     grad_c = S::fma(S::mul(grad_h, o), S::fnma(shown, shown, one), grad_c);
     if (!kPlain && variant_.peepholes)
       grad_c = S::fma(S::load(peephole_ + 2 * width() + j), slope_o, grad_c);
-    if (!kPlain && variant_.cell_clip > 0.0f) grad_c = S::where_within(raw, variant_.cell_clip, grad_c);
+    if (!kPlain && variant_.cell_clip > 0.0f)
+      grad_c = S::where_within(raw, variant_.cell_clip, grad_c);
     const V slope_i = S::mul(S::mul(grad_c, g), S::mul(i, S::sub(one, i)));
     const V slope_f = S::mul(S::mul(grad_c, c_old), S::mul(f, S::sub(one, f)));
     const V slope_g = S::mul(S::mul(grad_c, i), S::fnma(g, g, one));
@@ -301,7 +308,8 @@ class BackwardPass {
     float* grad_h = grad_h_ + row.b * layout_.output_floats;
     if (row.reset) {
       std::fill(grad_h + outputs.begin, grad_h + outputs.panels.end * P::kPanel, 0.0f);
-      std::fill(grad_c_ + row.b * width() + units.begin, grad_c_ + row.b * width() + units.end, 0.0f);
+      std::fill(grad_c_ + row.b * width() + units.begin, grad_c_ + row.b * width() + units.end,
+                0.0f);
       return;
     }
     const float* mask = row_or_null(variant_.recurrent_mask, row.b * shape_.output);
@@ -358,10 +366,10 @@ class BackwardPass {
   Order order_;
   Barrier* barriers_;
   float* zeros_;
-  float* c0_;                // (B, padded(H))
-  float* grad_h_;            // (B, output_floats), of h before the step that was done last
-  float* grad_c_;            // (B, padded(H))
-  float* slopes_;            // (rows of a chunk, slope_floats())
+  float* c0_;      // (B, padded(H))
+  float* grad_h_;  // (B, output_floats), of h before the step that was done last
+  float* grad_c_;  // (B, padded(H))
+  float* slopes_;  // (rows of a chunk, slope_floats())
   ChunkRow* rows_;
   Lists* lists_;
   WeightGradients<S> weights_;

@@ -1,7 +1,8 @@
 // The module carousel.engines._kernel: the only file that knows Python.
 //
-// Tensors come as addresses (0 for none), so that the module does not depend on PyTorch's version. The
-// caller, carousel/engines/compiled/kernel.py, keeps them alive and has checked shapes and strides.
+// Tensors come as addresses (0 for none), so that the module does not depend on PyTorch's version.
+// The caller, carousel/engines/compiled/kernel.py, keeps them alive and has checked shapes and
+// strides.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
@@ -24,11 +25,14 @@ T* at(uintptr_t address) {
   return reinterpret_cast<T*>(address);
 }
 
-carousel::Shape shape_of(int64_t steps, int64_t batch, int64_t input, int64_t hidden, int64_t output) {
+carousel::Shape shape_of(int64_t steps, int64_t batch, int64_t input, int64_t hidden,
+                         int64_t output) {
   return {steps, batch, input, hidden, output};
 }
 
-uintptr_t address(const nb::tuple& tuple, size_t index) { return nb::cast<uintptr_t>(tuple[index]); }
+uintptr_t address(const nb::tuple& tuple, size_t index) {
+  return nb::cast<uintptr_t>(tuple[index]);
+}
 
 carousel::Weights weights_of(const nb::tuple& w) {
   return {at<float>(address(w, 0)), at<float>(address(w, 1)), at<float>(address(w, 2)),
@@ -52,10 +56,11 @@ carousel::Variant variant_of(const nb::tuple& v) {
 }  // namespace
 
 NB_MODULE(_kernel, module) {
-  module.doc() = "The compiled kernel: one LSTM layer in one direction, on addresses of float32 memory.";
-  module.def("version", [] { return CAROUSEL_VERSION; }, "The version of the package it was built for.");
-  module.def("instruction_set", &carousel::instruction_set,
-             "The instruction set in use.");
+  module.doc() =
+      "The compiled kernel: one LSTM layer in one direction, on addresses of float32 memory.";
+  module.def(
+      "version", [] { return CAROUSEL_VERSION; }, "The version of the package it was built for.");
+  module.def("instruction_set", &carousel::instruction_set, "The instruction set in use.");
   module.def(
       "instruction_sets",
       [] {
@@ -69,17 +74,21 @@ NB_MODULE(_kernel, module) {
              "Chooses one, for tests; false where the processor lacks it.");
   module.def("team_kind", &carousel::team_kind, "What the next team of threads is made of.");
   module.def("lanes", &carousel::lanes, "Hidden units in one block of the kept gates.");
-  module.def("padded", &carousel::padded, "units"_a, "Hidden units, padded as in every kept buffer.");
+  module.def("padded", &carousel::padded, "units"_a,
+             "Hidden units, padded as in every kept buffer.");
 
   module.def(
       "fingerprint",
-      [](uintptr_t values, int64_t count) { return carousel::fingerprint(at<float>(values), count); },
+      [](uintptr_t values, int64_t count) {
+        return carousel::fingerprint(at<float>(values), count);
+      },
       "address"_a, "count"_a, "A number that changes when one of the floats does.");
   module.def(
       "packed_floats",
       [](int64_t input, int64_t hidden, int64_t output, bool back) {
         const auto shape = shape_of(0, 0, input, hidden, output);
-        return back ? carousel::packed_backward_floats(shape) : carousel::packed_forward_floats(shape);
+        return back ? carousel::packed_backward_floats(shape)
+                    : carousel::packed_forward_floats(shape);
       },
       "input"_a, "hidden"_a, "output"_a, "back"_a, "Floats that the packed weights take.");
   module.def(
@@ -89,12 +98,14 @@ NB_MODULE(_kernel, module) {
         const auto shape = shape_of(0, 0, input, hidden, output);
         const auto w = weights_of(weights);
         nb::gil_scoped_release free;
-        (back ? carousel::pack_backward : carousel::pack_forward)(shape, w, at<float>(packed), threads);
+        (back ? carousel::pack_backward : carousel::pack_forward)(shape, w, at<float>(packed),
+                                                                  threads);
       },
       "input"_a, "hidden"_a, "output"_a, "weights"_a, "packed"_a, "back"_a, "threads"_a,
       "Packs weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_peephole.");
 
-  // (steps, batch, input, hidden, output), reverse, x, x_step, x_row, h0, c0, lengths, reset, variant
+  // (steps, batch, input, hidden, output), reverse, x, x_step, x_row, h0, c0, lengths, reset,
+  // variant
   const auto sequence_of = [](const nb::tuple& shape, const nb::tuple& s, const nb::tuple& v) {
     carousel::Sequence q{};
     q.shape = shape_of(nb::cast<int64_t>(shape[0]), nb::cast<int64_t>(shape[1]),
@@ -115,8 +126,8 @@ NB_MODULE(_kernel, module) {
   module.def(
       "forward",
       [sequence_of](const nb::tuple& shape, const nb::tuple& sequence, const nb::tuple& variant,
-                    uintptr_t packed, uintptr_t out, int64_t out_step, int64_t out_row, uintptr_t h_n,
-                    uintptr_t c_n, uintptr_t gates, uintptr_t cells, int threads) {
+                    uintptr_t packed, uintptr_t out, int64_t out_step, int64_t out_row,
+                    uintptr_t h_n, uintptr_t c_n, uintptr_t gates, uintptr_t cells, int threads) {
         const carousel::Forward call{sequence_of(shape, sequence, variant),
                                      at<float>(packed),
                                      at<float>(out),
@@ -135,15 +146,16 @@ NB_MODULE(_kernel, module) {
       "single_step",
       [](const nb::tuple& shape, const nb::tuple& weights, uintptr_t x, int64_t x_row, uintptr_t h0,
          uintptr_t c0, uintptr_t h_n, uintptr_t c_n, int threads) {
-        const carousel::Single call{shape_of(1, nb::cast<int64_t>(shape[1]), nb::cast<int64_t>(shape[2]),
-                                             nb::cast<int64_t>(shape[3]), nb::cast<int64_t>(shape[4])),
-                                    weights_of(weights),
-                                    at<float>(x),
-                                    x_row,
-                                    at<float>(h0),
-                                    at<float>(c0),
-                                    at<float>(h_n),
-                                    at<float>(c_n)};
+        const carousel::Single call{
+            shape_of(1, nb::cast<int64_t>(shape[1]), nb::cast<int64_t>(shape[2]),
+                     nb::cast<int64_t>(shape[3]), nb::cast<int64_t>(shape[4])),
+            weights_of(weights),
+            at<float>(x),
+            x_row,
+            at<float>(h0),
+            at<float>(c0),
+            at<float>(h_n),
+            at<float>(c_n)};
         nb::gil_scoped_release free;
         carousel::single_step(call, threads);
       },
@@ -152,8 +164,9 @@ NB_MODULE(_kernel, module) {
   module.def(
       "backward",
       [sequence_of](const nb::tuple& shape, const nb::tuple& sequence, const nb::tuple& variant,
-                    uintptr_t packed, uintptr_t out, int64_t out_step, int64_t out_row, uintptr_t gates,
-                    uintptr_t cells, const nb::tuple& given, const nb::tuple& wanted, int threads) {
+                    uintptr_t packed, uintptr_t out, int64_t out_step, int64_t out_row,
+                    uintptr_t gates, uintptr_t cells, const nb::tuple& given,
+                    const nb::tuple& wanted, int threads) {
         carousel::Backward call{};
         call.sequence = sequence_of(shape, sequence, variant);
         call.packed = at<float>(packed);
@@ -177,10 +190,11 @@ NB_MODULE(_kernel, module) {
         nb::gil_scoped_release free;
         carousel::backward(call, threads);
       },
-      "shape"_a, "sequence"_a, "variant"_a, "packed"_a, "out"_a, "out_step"_a, "out_row"_a, "gates"_a,
-      "cells"_a, "given"_a, "wanted"_a, "threads"_a, "Its gradients; see csrc/lstm.h.");
+      "shape"_a, "sequence"_a, "variant"_a, "packed"_a, "out"_a, "out_step"_a, "out_row"_a,
+      "gates"_a, "cells"_a, "given"_a, "wanted"_a, "threads"_a, "Its gradients; see csrc/lstm.h.");
 
-  nb::class_<carousel::Stepper>(module, "Stepper", "A stack of layers that is fed one step at a time.")
+  nb::class_<carousel::Stepper>(module, "Stepper",
+                                "A stack of layers that is fed one step at a time.")
       .def(nb::init<int64_t>(), "batch"_a)
       .def(
           "add",

@@ -102,7 +102,9 @@ void* scratch(size_t bytes) {
 }
 
 int64_t packed_forward_floats(const Shape& shape) { return target().packed_forward_floats(shape); }
-int64_t packed_backward_floats(const Shape& shape) { return target().packed_backward_floats(shape); }
+int64_t packed_backward_floats(const Shape& shape) {
+  return target().packed_backward_floats(shape);
+}
 
 void pack_forward(const Shape& shape, const Weights& weights, float* packed, int threads) {
   target().pack_forward(shape, weights, packed, threads);

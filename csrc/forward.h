@@ -1,9 +1,10 @@
 // The forward pass: all steps of one layer in one direction.
 //
-// The sums of the inputs wait for no earlier step. Where x is wide they are computed for some steps at
-// once, in one product with many rows; where it is narrow they are folded into the step. A step then adds
-// the product with h_{t-1} and computes the gates of each block of units while its sums are in the
-// first-level cache. Sequences that ended are no rows any more; a reset is a pointer to zeros.
+// The sums of the inputs wait for no earlier step. Where x is wide they are computed for some steps
+// at once, in one product with many rows; where it is narrow they are folded into the step. A step
+// then adds the product with h_{t-1} and computes the gates of each block of units while its sums
+// are in the first-level cache. Sequences that ended are no rows any more; a reset is a pointer to
+// zeros.
 #pragma once
 
 #include <algorithm>
@@ -84,7 +85,8 @@ class ForwardPass {
         place.wait_for_group();  // h_{t-1} is whole
         for (int64_t u = units.begin; u < units.end;) {
           const int64_t end = std::min(u + (rows == 1 ? kPair : 1), units.end);
-          const int64_t offset = !keeps() && narrow() ? u * L::kBlock : 0;  // of the sums in their rows
+          const int64_t offset =
+              !keeps() && narrow() ? u * L::kBlock : 0;  // of the sums in their rows
           add_products(lists, rows, u, end, offset);
           for (; u < end; ++u) gates(lists, rows, u, u * L::kBlock - offset);
         }
@@ -106,13 +108,13 @@ class ForwardPass {
   // One row of one step. Pointers to vectors of units or of outputs, at the first of them.
   struct Row {
     int64_t b, t;
-    float* gates;        // sums, then gates
+    float* gates;  // sums, then gates
     const float* c_old;
     float* c_new;
     const float* h_old;
-    float* h_new;        // where h_t goes
-    float* shown;        // where o tanh(c) goes: h_new, or the projection's input
-    float* masked;       // where m h_t goes, or null
+    float* h_new;   // where h_t goes
+    float* shown;   // where o tanh(c) goes: h_new, or the projection's input
+    float* masked;  // where m h_t goes, or null
     const float* mask;
   };
 
@@ -126,7 +128,8 @@ class ForwardPass {
   };
 
   static int64_t chunk_steps(const Shape& shape, int members) {
-    const int64_t steps = (kChunkRows * members + shape.batch - 1) / std::max<int64_t>(shape.batch, 1);
+    const int64_t steps =
+        (kChunkRows * members + shape.batch - 1) / std::max<int64_t>(shape.batch, 1);
     return shape.input <= kNarrow ? 1 : std::max<int64_t>(1, std::min(steps, shape.steps));
   }
 
@@ -139,7 +142,8 @@ class ForwardPass {
   Range own_outputs(const Place& place, const Range& units) const {
     if (!shape_.projects())
       return {units.begin * S::kLanes, std::min(units.end * S::kLanes, shape_.output)};
-    const Range panels = Range::share(P::panels(shape_.output), place.unit_group, place.unit_groups);
+    const Range panels =
+        Range::share(P::panels(shape_.output), place.unit_group, place.unit_groups);
     return {panels.begin * P::kPanel, std::min(panels.end * P::kPanel, shape_.output)};
   }
 
@@ -160,8 +164,9 @@ class ForwardPass {
     }
   }
 
-  // Lists where each row of step s reads and writes. Sums of a chunk that starts at step `first` lie
-  // where the gates are kept, or in a buffer of the chunk, or in the scratch of the block in hand.
+  // Lists where each row of step s reads and writes. Sums of a chunk that starts at step `first`
+  // lie where the gates are kept, or in a buffer of the chunk, or in the scratch of the block in
+  // hand.
   void list_rows(const Place& place, const Lists& lists, int64_t first, int64_t s, int64_t rows) {
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t position = place.position(r);
@@ -199,7 +204,9 @@ class ForwardPass {
   float* cells(int64_t t, int64_t b) const {
     return call_.kept.cells + (t * shape_.batch + b) * kept_width();
   }
-  float* out(int64_t t, int64_t b) const { return call_.out + t * call_.out_step + b * call_.out_row; }
+  float* out(int64_t t, int64_t b) const {
+    return call_.out + t * call_.out_step + b * call_.out_row;
+  }
   const float* x(const Step& step) const {
     return sequence_.x + step.t * sequence_.x_step + step.b * sequence_.x_row;
   }
@@ -215,11 +222,12 @@ class ForwardPass {
         lists.x[count] = x(step);
         lists.sums[count++] = sums(first, s, position, step, lists, r);
       }
-    P::run(count, {lists.x, call_.packed, shape_.input}, {}, call_.packed + layout_.bias(), lists.sums,
-           0, units.begin * L::kBlockPanels, units.end * L::kBlockPanels);
+    P::run(count, {lists.x, call_.packed, shape_.input}, {}, call_.packed + layout_.bias(),
+           lists.sums, 0, units.begin * L::kBlockPanels, units.end * L::kBlockPanels);
   }
 
-  // weight_hh h_{t-1} of the blocks from u to end, onto the sums; all of the sums where x is narrow.
+  // weight_hh h_{t-1} of the blocks from u to end, onto the sums; all of the sums where x is
+  // narrow.
   void add_products(const Lists& lists, int64_t rows, int64_t u, int64_t end, int64_t offset) {
     const Factor from_h{lists.h, call_.packed + layout_.hh(), shape_.output};
     if (narrow()) {
@@ -291,7 +299,8 @@ class ForwardPass {
     const uint8_t* mask = variant_.zoneout_h_mask;
     if (mask != nullptr) mask += (row.t * shape_.batch + row.b) * shape_.output + j;
     if (mask == nullptr && variant_.zoneout_h == 0.0f) return h;
-    return mixed(h, load_some(row.h_old + j, lanes), kept_share<S>(mask, variant_.zoneout_h, lanes));
+    return mixed(h, load_some(row.h_old + j, lanes),
+                 kept_share<S>(mask, variant_.zoneout_h, lanes));
   }
 
   static V mixed(V fresh, V old, V share) {
@@ -357,12 +366,12 @@ class ForwardPass {
   const Shape& shape_;
   const Variant& variant_;
   const L layout_;
-  const int64_t steps_;     // of a chunk
+  const int64_t steps_;  // of a chunk
   const bool plain_;
   Order order_;
   Barrier* barriers_;
   float* zeros_;
-  float* cells_;            // (B, padded(H)): c_0, and the present memory where nothing is kept
+  float* cells_;  // (B, padded(H)): c_0, and the present memory where nothing is kept
   Lists* lists_;
   const float* peephole_;
   float* masked_ = nullptr;     // (2, B, P)

@@ -1,10 +1,11 @@
 // One LSTM layer in one direction, forward and backward: the contract of every pointer.
 //
 // Shape letters: T steps, B batch, I input size, H hidden size, P output size (H where there is no
-// projection). Knows neither Python nor PyTorch. All numbers are float32; all matrices are row-major
-// and their last dimension is contiguous. Nothing here throws or keeps a pointer after it returned, and what is
-// written may overlap neither anything else that is written nor anything that is read. Each calling thread
-// keeps one block of scratch memory from call to call; nothing is allocated while steps run.
+// projection). Knows neither Python nor PyTorch. All numbers are float32; all matrices are
+// row-major and their last dimension is contiguous. Nothing here throws or keeps a pointer after it
+// returned, and what is written may overlap neither anything else that is written nor anything that
+// is read. Each calling thread keeps one block of scratch memory from call to call; nothing is
+// allocated while steps run.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +13,8 @@
 
 namespace carousel {
 
-// Hidden units are padded to a multiple of this in every buffer of ours, whatever the instruction set.
+// Hidden units are padded to a multiple of this in every buffer of ours, whatever the instruction
+// set.
 constexpr int64_t kUnitPadding = 16;
 
 constexpr int64_t padded(int64_t units) {
@@ -41,31 +43,31 @@ struct Weights {
 
 // What makes the cell differ from the textbook's. The defaults are the textbook's.
 struct Variant {
-  bool peepholes = false;                 // whether the packed weights have any
-  float cell_clip = 0.0f;                 // bound of |c|, 0 for none
-  float zoneout_h = 0.0f;                 // share of the old value that is kept, where there is no mask
+  bool peepholes = false;  // whether the packed weights have any
+  float cell_clip = 0.0f;  // bound of |c|, 0 for none
+  float zoneout_h = 0.0f;  // share of the old value that is kept, where there is no mask
   float zoneout_c = 0.0f;
-  const uint8_t* zoneout_h_mask = nullptr;    // (T, B, P), not 0 where the old value is kept; or null
-  const uint8_t* zoneout_c_mask = nullptr;    // (T, B, H)
-  const float* recurrent_mask = nullptr;      // (B, P), multiplies h before weight_hh; or null
+  const uint8_t* zoneout_h_mask = nullptr;  // (T, B, P), not 0 where the old value is kept; or null
+  const uint8_t* zoneout_c_mask = nullptr;  // (T, B, H)
+  const float* recurrent_mask = nullptr;    // (B, P), multiplies h before weight_hh; or null
 };
 
 // What a forward and a backward call share. Only read.
 struct Sequence {
   Shape shape;
-  bool reverse;             // every row is read from its own last real step to its first
-  const float* x;           // (T, B, I); element (t, b) starts at x + t * x_step + b * x_row
+  bool reverse;    // every row is read from its own last real step to its first
+  const float* x;  // (T, B, I); element (t, b) starts at x + t * x_step + b * x_row
   int64_t x_step, x_row;
-  const float* h0;          // (B, P)
-  const float* c0;          // (B, H)
-  const int64_t* lengths;   // (B), from 0 to T; null where every row has T steps
-  const uint8_t* reset;     // (T, B), not 0 where the state is zeroed before step t; or null
+  const float* h0;         // (B, P)
+  const float* c0;         // (B, H)
+  const int64_t* lengths;  // (B), from 0 to T; null where every row has T steps
+  const uint8_t* reset;    // (T, B), not 0 where the state is zeroed before step t; or null
   Variant variant;
 };
 
-// Buffers for the backward pass: every gate and memory cell, in the kernel's own order. Row (t, b) of
-// gates holds, for each block of lanes() units, the activated i, f, g, o of the block one after the
-// other; cells holds the memory cell. Rows past a sequence's end are not touched.
+// Buffers for the backward pass: every gate and memory cell, in the kernel's own order. Row (t, b)
+// of gates holds, for each block of lanes() units, the activated i, f, g, o of the block one after
+// the other; cells holds the memory cell. Rows past a sequence's end are not touched.
 struct Kept {
   float* gates;  // (T, B, 4 * padded(H))
   float* cells;  // (T, B, padded(H))
@@ -73,37 +75,37 @@ struct Kept {
 
 struct Forward {
   Sequence sequence;
-  const float* packed;      // from pack_forward, of packed_floats(shape) floats
-  float* out;               // (T, B, P), written at every real step and zeroed past a sequence's end
+  const float* packed;  // from pack_forward, of packed_floats(shape) floats
+  float* out;           // (T, B, P), written at every real step and zeroed past a sequence's end
   int64_t out_step, out_row;
-  float* h_n;               // (B, P); may be h0
-  float* c_n;               // (B, H); may be c0
-  Kept kept;                // both null where no backward pass will follow
+  float* h_n;  // (B, P); may be h0
+  float* c_n;  // (B, H); may be c0
+  Kept kept;   // both null where no backward pass will follow
 };
 
 struct Backward {
   Sequence sequence;
-  const float* packed;      // from pack_backward
-  const float* out;         // as the forward pass wrote it
+  const float* packed;  // from pack_backward
+  const float* out;     // as the forward pass wrote it
   int64_t out_step, out_row;
-  Kept kept;                // as the forward pass wrote them; only read
-  const float* grad_out;    // (T, B, P), or null for zeros; never read past a sequence's end
+  Kept kept;              // as the forward pass wrote them; only read
+  const float* grad_out;  // (T, B, P), or null for zeros; never read past a sequence's end
   int64_t grad_out_step, grad_out_row;
-  const float* grad_h_n;    // (B, P), or null for zeros
-  const float* grad_c_n;    // (B, H), or null for zeros
-  float* grad_x;            // (T, B, I), contiguous, zeroed past a sequence's end; null: not wanted
-  float* grad_h0;           // (B, P)
-  float* grad_c0;           // (B, H)
-  float* grad_weight_ih;    // (4H, I)  these are written, not added to; null where all weights
-  float* grad_weight_hh;    // (4H, P)  are constant, and then all of them are
-  float* grad_bias;         // (4H), the gradient of either bias
-  float* grad_weight_hr;    // (P, H), or null where there is no projection
-  float* grad_peephole;     // (3H), or null where there are none
+  const float* grad_h_n;  // (B, P), or null for zeros
+  const float* grad_c_n;  // (B, H), or null for zeros
+  float* grad_x;          // (T, B, I), contiguous, zeroed past a sequence's end; null: not wanted
+  float* grad_h0;         // (B, P)
+  float* grad_c0;         // (B, H)
+  float* grad_weight_ih;  // (4H, I)  these are written, not added to; null where all weights
+  float* grad_weight_hh;  // (4H, P)  are constant, and then all of them are
+  float* grad_bias;       // (4H), the gradient of either bias
+  float* grad_weight_hr;  // (P, H), or null where there is no projection
+  float* grad_peephole;   // (3H), or null where there are none
 };
 
 // One step of the textbook's cell without projection, straight from the weights. For few rows.
 struct Single {
-  Shape shape;     // steps is not read
+  Shape shape;  // steps is not read
   Weights weights;
   const float* x;  // (B, I); row b starts at x + b * x_row
   int64_t x_row;
@@ -113,10 +115,11 @@ struct Single {
   float* c_n;       // (B, H)
 };
 
-// Weights in the order in which the passes read them. For the backward pass weight_ih may be null where
-// grad_x will not be wanted, and biases are not read. The caller keeps the packed weights, aligned to 64
-// bytes, for as long as the weights do not change. They are of one process: their order depends on the
-// instruction set. `threads` is the most that may work on the call, here and below.
+// Weights in the order in which the passes read them. For the backward pass weight_ih may be null
+// where grad_x will not be wanted, and biases are not read. The caller keeps the packed weights,
+// aligned to 64 bytes, for as long as the weights do not change. They are of one process: their
+// order depends on the instruction set. `threads` is the most that may work on the call, here and
+// below.
 int64_t packed_forward_floats(const Shape& shape);
 int64_t packed_backward_floats(const Shape& shape);
 void pack_forward(const Shape& shape, const Weights& weights, float* packed, int threads);
@@ -126,7 +129,8 @@ void forward(const Forward& call, int threads);
 void single_step(const Single& call, int threads);
 void backward(const Backward& call, int threads);
 
-// A number that changes when a float does: always for one float, and but for a chance of 2^-32 for more.
+// A number that changes when a float does: always for one float, and but for a chance of 2^-32 for
+// more.
 uint64_t fingerprint(const float* values, int64_t count);
 
 // Units in one block of the kept gates.

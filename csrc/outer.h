@@ -1,8 +1,9 @@
-// Weight gradients: sums of outer products over the rows of a chunk, left^T times right, in register tiles.
+// Weight gradients: sums of outer products over the rows of a chunk, left^T times right, in
+// register tiles.
 //
 // Both factors are copied so that a tile reads them from end to end: the left one in tiles of kRows
-// columns, the right one in panels of kColumns. Every element is summed in the order of the rows, in
-// blocks of kDepth, so it depends neither on the number of threads nor on who computes it.
+// columns, the right one in panels of kColumns. Every element is summed in the order of the rows,
+// in blocks of kDepth, so it depends neither on the number of threads nor on who computes it.
 #pragma once
 
 #include <algorithm>
@@ -24,8 +25,8 @@ struct Outer {
     return panels(columns) * kColumns * rows;
   }
 
-  // Panels first to last of the right factor, whose row r has `columns` floats, each multiplied by those
-  // of scale[r] where scale is not null.
+  // Panels first to last of the right factor, whose row r has `columns` floats, each multiplied by
+  // those of scale[r] where scale is not null.
   static void pack_right(const float* const* row, const float* const* scale, int64_t rows,
                          int64_t columns, int64_t first, int64_t last, float* packed) {
     for (int64_t p = first; p < last; ++p) {
@@ -49,7 +50,8 @@ struct Outer {
       float* to = packed + c * rows;
       for (int64_t r = 0; r < rows; ++r)
         for (int64_t tile = 0; tile < kLine / kRows; ++tile)
-          std::memcpy(to + (tile * rows + r) * kRows, row[r] + c + tile * kRows, kRows * sizeof(float));
+          std::memcpy(to + (tile * rows + r) * kRows, row[r] + c + tile * kRows,
+                      kRows * sizeof(float));
     }
   }
 
@@ -61,7 +63,8 @@ struct Outer {
       for (int i = 0; i < kRows; ++i)
         for (int v = 0; v < S::kOuterVectors; ++v) sum[i][v] = S::zero();
       accumulate(left + r * kRows, right + r * kColumns, std::min(rows - r, kDepth), sum);
-      // Through memory, because sums that are stored below under conditions would live there all along.
+      // Through memory, because sums that are stored below under conditions would live there all
+      // along.
       float sums[kRows * kColumns];
       for (int i = 0; i < kRows; ++i)
         for (int v = 0; v < S::kOuterVectors; ++v)

@@ -1,8 +1,9 @@
 // Weights in the order in which the products read them.
 //
-// A block of units is S::kLanes hidden units; its 4 * kLanes columns are the gates i, f, g, o of the
-// block, one after the other, so that a block's sums lie side by side when its gates are computed. Units
-// past H have weights and biases of 0: their gates are finite, their cells 0, their gradients 0.
+// A block of units is S::kLanes hidden units; its 4 * kLanes columns are the gates i, f, g, o of
+// the block, one after the other, so that a block's sums lie side by side when its gates are
+// computed. Units past H have weights and biases of 0: their gates are finite, their cells 0, their
+// gradients 0.
 #pragma once
 
 #include <algorithm>
@@ -17,8 +18,8 @@ namespace carousel {
 template <class S>
 struct Layout {
   using P = Product<S>;
-  static constexpr int64_t kBlock = 4 * S::kLanes;                // columns of one block of units
-  static constexpr int64_t kBlockPanels = kBlock / P::kPanel;     // and its panels
+  static constexpr int64_t kBlock = 4 * S::kLanes;             // columns of one block of units
+  static constexpr int64_t kBlockPanels = kBlock / P::kPanel;  // and its panels
   static_assert(kBlock % P::kPanel == 0, "a block of units is whole panels");
 
   int64_t blocks;         // of units
@@ -33,7 +34,8 @@ struct Layout {
         input_floats(whole_panels(shape.input)),
         shape_(shape) {}
 
-  // Forward: weight_ih (I, columns), weight_hh (P, columns), bias (columns), weight_hr (H, P), peephole.
+  // Forward: weight_ih (I, columns), weight_hh (P, columns), bias (columns), weight_hr (H, P),
+  // peephole.
   int64_t hh() const { return shape_.input * columns; }
   int64_t bias() const { return hh() + shape_.output * columns; }
   int64_t hr() const { return bias() + columns; }
@@ -109,7 +111,8 @@ struct Packing {
 
  private:
   // Columns of the packed (depth, columns) matrix that belong to block u, from (4H, depth) weights.
-  static void gates(const Shape& shape, const float* weight, int64_t depth, int64_t u, float* packed) {
+  static void gates(const Shape& shape, const float* weight, int64_t depth, int64_t u,
+                    float* packed) {
     const int64_t units = std::min<int64_t>(shape.hidden - u * S::kLanes, S::kLanes);
     for (int64_t gate = 0; gate < 4; ++gate) {
       const int64_t panel = u * L::kBlockPanels + gate / S::kPanelVectors;
@@ -129,8 +132,8 @@ struct Packing {
   }
 
   // The packed (columns, width) matrix from (4H, width) weights.
-  static void transposed_gates(const Shape& shape, const float* weight, int64_t width, float* packed,
-                               int64_t worker, int64_t workers) {
+  static void transposed_gates(const Shape& shape, const float* weight, int64_t width,
+                               float* packed, int64_t worker, int64_t workers) {
     const L layout(shape);
     for (int64_t p = worker; p < P::panels(width); p += workers)
       for (int64_t k = 0; k < layout.columns; ++k) {

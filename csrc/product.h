@@ -1,12 +1,13 @@
-// The product that everything runs on: rows given by pointers times a packed matrix, in register tiles.
+// The product that everything runs on: rows given by pointers times a packed matrix, in register
+// tiles.
 //
-// A packed matrix (K, N) is cut into panels of kPanel columns. A panel holds its K rows one after the
-// other, so that a tile reads it from end to end. Rows of the left factor are given by pointers: that is
-// how ragged sequences, reversed sequences and resets cost nothing.
+// A packed matrix (K, N) is cut into panels of kPanel columns. A panel holds its K rows one after
+// the other, so that a tile reads it from end to end. Rows of the left factor are given by
+// pointers: that is how ragged sequences, reversed sequences and resets cost nothing.
 //
-// Every element of a product is one chain of fused multiply-adds over blocks of kDepth terms, in the
-// order of k, whatever the tile, the number of rows beside it and the number of threads: results do not
-// depend on any of them.
+// Every element of a product is one chain of fused multiply-adds over blocks of kDepth terms, in
+// the order of k, whatever the tile, the number of rows beside it and the number of threads:
+// results do not depend on any of them.
 #pragma once
 
 #include <cstddef>
@@ -20,12 +21,12 @@ namespace carousel {
 #define CAROUSEL_INLINE inline __attribute__((always_inline))
 #endif
 
-// Terms that are summed before they are added to the rest: a panel's block then lies in the first-level
-// cache while all rows pass, and errors grow with K / kDepth + kDepth instead of K.
+// Terms that are summed before they are added to the rest: a panel's block then lies in the
+// first-level cache while all rows pass, and errors grow with K / kDepth + kDepth instead of K.
 constexpr int64_t kDepth = 256;
 
-// Inputs of up to this width are summed in one chain with the hidden state, wherever that is short too:
-// within the step, where they cost least. Wider ones are summed before the steps.
+// Inputs of up to this width are summed in one chain with the hidden state, wherever that is short
+// too: within the step, where they cost least. Wider ones are summed before the steps.
 constexpr int64_t kNarrow = 32;
 
 // Rows of the left factor, each of at least the terms that the product takes.
@@ -42,16 +43,17 @@ struct Product {
 
   static constexpr int64_t panels(int64_t columns) { return (columns + kPanel - 1) / kPanel; }
 
-  // The product of both factors, for the panels first_panel <= p < last_panel, which start at column
-  // p * kPanel: c[r][column - offset] = base[column] + sum for every row r < rows. Where base is null the
-  // sum goes onto what c holds.
+  // The product of both factors, for the panels first_panel <= p < last_panel, which start at
+  // column p * kPanel: c[r][column - offset] = base[column] + sum for every row r < rows. Where
+  // base is null the sum goes onto what c holds.
   static void run(int64_t rows, const Factor& first, const Factor& second, const float* base,
                   float* const* c, int64_t offset, int64_t first_panel, int64_t last_panel) {
     // One row fills a quarter of the registers: several panels at once hide the latency.
     constexpr int kWide = 8 / S::kPanelVectors;
     int64_t p = first_panel;
     if (rows == 1)
-      for (; p + kWide <= last_panel; p += kWide) block<kWide>(rows, first, second, base, c, offset, p);
+      for (; p + kWide <= last_panel; p += kWide)
+        block<kWide>(rows, first, second, base, c, offset, p);
     for (; p < last_panel; ++p) block<1>(rows, first, second, base, c, offset, p);
   }
 
@@ -77,16 +79,17 @@ struct Product {
   }
 
   template <int kWide>
-  static void tiles(int64_t rows, const Factor& first, int64_t k1, int64_t end1, const Factor& second,
-                    int64_t k2, int64_t end2, const float* start, float* const* c, int64_t column,
-                    int64_t p) {
+  static void tiles(int64_t rows, const Factor& first, int64_t k1, int64_t end1,
+                    const Factor& second, int64_t k2, int64_t end2, const float* start,
+                    float* const* c, int64_t column, int64_t p) {
     // Tiles of nearly equal height: 7 rows are 4 + 3, not 6 + 1.
     const int64_t count = (rows + S::kTileRows - 1) / S::kTileRows;
     int64_t r = 0;
     for (int64_t i = 0; i < count; ++i) {
       const int64_t height = (rows - r + count - i - 1) / (count - i);
       const Span a{first.rows + r, first.panels + p * first.depth * kPanel, k1, end1, first.depth};
-      const Span b{second.rows + r, second.panels + p * second.depth * kPanel, k2, end2, second.depth};
+      const Span b{second.rows + r, second.panels + p * second.depth * kPanel, k2, end2,
+                   second.depth};
       pick<kWide, S::kTileRows>(height, a, b, start, c + r, column);
       r += height;
     }
@@ -99,8 +102,8 @@ struct Product {
   };
 
   template <int kWide, int kRows>
-  static void pick(int64_t height, const Span& a, const Span& b, const float* start, float* const* c,
-                   int64_t column) {
+  static void pick(int64_t height, const Span& a, const Span& b, const float* start,
+                   float* const* c, int64_t column) {
     if constexpr (kWide > 1) {
       tile<1, kWide>(a, b, start, c, column);
     } else if constexpr (kRows > 1) {
@@ -132,7 +135,8 @@ struct Product {
   }
 
   template <int kRows, int kWide>
-  static CAROUSEL_INLINE void accumulate(const Span& span, V (&sum)[kRows][kWide * S::kPanelVectors]) {
+  static CAROUSEL_INLINE void accumulate(const Span& span,
+                                         V (&sum)[kRows][kWide * S::kPanelVectors]) {
     if (span.begin >= span.end) return;  // and there may be no rows
     const float* row[kRows];
     for (int r = 0; r < kRows; ++r) row[r] = span.rows[r];

@@ -16,8 +16,9 @@ struct Step {
     const int64_t length = sequence.lengths == nullptr ? sequence.shape.steps : sequence.lengths[b];
     t = sequence.reverse ? length - 1 - s : s;
     before = sequence.reverse ? t + 1 : t - 1;
-    // A reset zeroes the state on the boundary before its step, which a reversed row crosses from after
-    // to before: its boundary is that of the later step, and at its first step it crosses none.
+    // A reset zeroes the state on the boundary before its step, which a reversed row crosses from
+    // after to before: its boundary is that of the later step, and at its first step it crosses
+    // none.
     const int64_t crossed = sequence.reverse ? before : t;
     const bool crosses = sequence.reset != nullptr && !(sequence.reverse && s == 0);
     reset = crosses && sequence.reset[crossed * sequence.shape.batch + b] != 0;

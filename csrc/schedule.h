@@ -1,8 +1,8 @@
 // Who computes what: rows by descending length, and the grid of row groups and unit groups.
 //
-// Knows nothing of gates. A team of n members is a grid of row groups times unit groups. Members of one
-// row group share its rows and each compute some blocks of units; they wait for each other at every step,
-// because a step needs the whole hidden state of the last. Row groups are independent.
+// Knows nothing of gates. A team of n members is a grid of row groups times unit groups. Members of
+// one row group share its rows and each compute some blocks of units; they wait for each other at
+// every step, because a step needs the whole hidden state of the last. Row groups are independent.
 #pragma once
 
 #include <cstring>
@@ -32,7 +32,7 @@ class Workspace {
 
 // Rows by descending length, so that those which are still running are always the first.
 struct Order {
-  int64_t* rows;        // (B), which row of the batch stands at each place
+  int64_t* rows;     // (B), which row of the batch stands at each place
   int64_t* running;  // (T + 1), how many rows have more than s steps, at s
   int64_t longest;
 
@@ -90,25 +90,25 @@ struct Place {
   void wait_for_group() const { group_barrier->wait(unit_groups); }
   void wait_for_team() const { team_barrier->wait(row_groups * unit_groups); }
 
-  // Rows are dealt like cards, so that every group gets long and short ones: place k of the order is
-  // local row k / row_groups of group k % row_groups.
+  // Rows are dealt like cards, so that every group gets long and short ones: place k of the order
+  // is local row k / row_groups of group k % row_groups.
   int64_t local_rows(int64_t running) const {
     return running > row_group ? (running - row_group + row_groups - 1) / row_groups : 0;
   }
   int64_t position(int64_t local) const { return row_group + local * row_groups; }
 };
 
-// How many members share the units of each row group; divides the size of the team. Sharing units costs
-// a barrier a step; sharing rows has every member read all weights at every step, and leaves members
-// idle where there are fewer rows than members.
+// How many members share the units of each row group; divides the size of the team. Sharing units
+// costs a barrier a step; sharing rows has every member read all weights at every step, which pays
+// only where they stay in its second-level cache, and leaves members idle where there are fewer
+// rows than members.
 inline int unit_groups(const Shape& shape, int members) {
-  const int64_t weight_bytes = 4 * shape.hidden * shape.output * static_cast<int64_t>(sizeof(float));
+  const int64_t weight_bytes =
+      4 * shape.hidden * shape.output * static_cast<int64_t>(sizeof(float));
   for (int groups = 1; groups < members; ++groups) {
     if (members % groups != 0) continue;
     const int64_t rows = shape.batch * groups / members;  // of each row group
-    const bool enough_rows = rows >= 6;
-    const bool reuses_weights = rows >= 24 || weight_bytes / groups <= (256 << 10);
-    if (enough_rows && reuses_weights) return groups;
+    if (rows >= 6 && weight_bytes / groups <= (256 << 10)) return groups;
   }
   return members;
 }

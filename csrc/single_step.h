@@ -1,4 +1,5 @@
-// One step of a few rows, straight from PyTorch's weights: nothing is packed, so nothing can be stale.
+// One step of a few rows, straight from PyTorch's weights: nothing is packed, so nothing can be
+// stale.
 //
 // A single step reads every weight once, and packing them would read and write them once more. Here
 // tiles of the weights are transposed in registers instead. Sums are made in the same order as by
@@ -75,8 +76,8 @@ class SingleStep {
   }
 
   // Terms from begin to end of the four gates' sums, each in the order of the terms.
-  void accumulate(const float* weight, int64_t depth, const float* values, int64_t begin, int64_t end,
-                  int64_t j, int lanes, V (&chain)[4]) const {
+  void accumulate(const float* weight, int64_t depth, const float* values, int64_t begin,
+                  int64_t end, int64_t j, int lanes, V (&chain)[4]) const {
     int64_t k = begin;
     if (lanes == S::kLanes)
       for (; k + S::kLanes <= end; k += S::kLanes)

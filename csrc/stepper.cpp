@@ -12,8 +12,8 @@ constexpr int64_t kFloatsForATeam = 1 << 16;
 void Stepper::add(int64_t input, int64_t hidden, int64_t output, const Variant& variant,
                   const float* packed, float* h, float* c) {
   const Shape shape{1, batch_, input, hidden, output};
-  layers_.push_back({shape, variant, packed, h, c,
-                     std::vector<float>(static_cast<size_t>(batch_ * output))});
+  layers_.push_back(
+      {shape, variant, packed, h, c, std::vector<float>(static_cast<size_t>(batch_ * output))});
 }
 
 void Stepper::step(const float* x, int64_t x_row, float* out, int threads) {
@@ -21,8 +21,10 @@ void Stepper::step(const float* x, int64_t x_row, float* out, int threads) {
     const bool last = &layer == &layers_.back();
     const Shape& s = layer.shape;
     float* to = last ? out : layer.out.data();
-    const Sequence sequence{s, false, x, 0, x_row, layer.h, layer.c, nullptr, nullptr, layer.variant};
-    const Forward call{sequence, layer.packed, to, 0, s.output, layer.h, layer.c, {nullptr, nullptr}};
+    const Sequence sequence{s,       false,   x,       0,       x_row,
+                            layer.h, layer.c, nullptr, nullptr, layer.variant};
+    const Forward call{sequence, layer.packed, to,      0,
+                       s.output, layer.h,      layer.c, {nullptr, nullptr}};
     const int64_t work = s.batch * 4 * s.hidden * (s.input + s.output);
     forward(call, work >= kFloatsForATeam ? threads : 1);
     x = to;

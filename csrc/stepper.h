@@ -1,4 +1,5 @@
-// A stack of layers that is fed one step at a time: packed weights and buffers stay from step to step.
+// A stack of layers that is fed one step at a time: packed weights and buffers stay from step to
+// step.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +14,10 @@ class Stepper {
   // A stack for `batch` rows, with no layers yet.
   explicit Stepper(int64_t batch) : batch_(batch) {}
 
-  // Puts a layer on top. packed is from pack_forward; it, h (B, P) and c (B, H) must live as long as this
-  // object. h and c hold the state: they are read and written by every step.
-  void add(int64_t input, int64_t hidden, int64_t output, const Variant& variant, const float* packed,
-           float* h, float* c);
+  // Puts a layer on top. packed is from pack_forward; it, h (B, P) and c (B, H) must live as long
+  // as this object. h and c hold the state: they are read and written by every step.
+  void add(int64_t input, int64_t hidden, int64_t output, const Variant& variant,
+           const float* packed, float* h, float* c);
 
   // x (B, I), row b at x + b * x_row, goes in; the last layer's h goes to out (B, P).
   void step(const float* x, int64_t x_row, float* out, int threads);

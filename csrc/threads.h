@@ -1,9 +1,10 @@
-// Threads that work on one call together: PyTorch's own where there are some, ours where there are none.
+// Threads that work on one call together: PyTorch's own where there are some, ours where there are
+// none.
 //
 // Where the process has loaded GNU OpenMP, as PyTorch does on Linux, a team is one of its parallel
-// regions: the same threads, so that two pools never wait for each other's cores. Elsewhere, and in a
-// child of fork, whose OpenMP is unusable, a pool of our own does the work. Results never depend on the
-// size of a team.
+// regions: the same threads, so that two pools never wait for each other's cores. Elsewhere, and in
+// a child of fork, whose OpenMP is unusable, a pool of our own does the work. Results never depend
+// on the size of a team.
 #pragma once
 
 #include <atomic>
@@ -28,8 +29,9 @@ struct Member {
 
 using Work = void (*)(void* context, Member member);
 
-// Runs work on at most `wanted` threads at once, the caller among them, and waits for them all. The team
-// may be smaller: where the system gives fewer, or where another thread of the process is using them.
+// Runs work on at most `wanted` threads at once, the caller among them, and waits for them all. The
+// team may be smaller: where the system gives fewer, or where another thread of the process is
+// using them.
 void run_team(int wanted, Work work, void* context);
 
 // "OpenMP" or "own": what the next team would be made of.

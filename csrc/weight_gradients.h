@@ -1,7 +1,7 @@
 // The gradients of all weights of a layer, chunk by chunk of the backward pass.
 //
-// Knows nothing of time: it is handed the rows of a chunk, each with its slopes (the gradients of the
-// four sums) and pointers to what was multiplied by the weights there.
+// Knows nothing of time: it is handed the rows of a chunk, each with its slopes (the gradients of
+// the four sums) and pointers to what was multiplied by the weights there.
 #pragma once
 
 #include <algorithm>
@@ -53,9 +53,9 @@ class WeightGradients {
 
   bool wanted() const { return wanted_; }
 
-  // What is read from the rows; every member does its share, and then the team waits. For a layer that
-  // projects, grad_out and shown hold the gradient behind the projection and what was projected, a row
-  // each, of the given widths.
+  // What is read from the rows; every member does its share, and then the team waits. For a layer
+  // that projects, grad_out and shown hold the gradient behind the projection and what was
+  // projected, a row each, of the given widths.
   void pack(Member member, const ChunkRow* rows, int64_t count, bool add, const float* grad_out,
             int64_t grad_out_width, const float* shown, int64_t shown_width) {
     const Lists& lists = lists_[member.index];
@@ -133,8 +133,8 @@ class WeightGradients {
   // left^T right into a matrix with rows of `columns`; a panel of the right factor stays in the
   // first-level cache while all tiles of the left one pass.
   template <class RowsOf>
-  void tiles(Member member, const float* left, int64_t left_columns, const float* right, int64_t count,
-             bool add, RowsOf rows_of, float* matrix, int64_t columns) {
+  void tiles(Member member, const float* left, int64_t left_columns, const float* right,
+             int64_t count, bool add, RowsOf rows_of, float* matrix, int64_t columns) {
     const Range mine = Range::share(left_columns / O::kRows, member.index, member.count);
     for (int64_t p = 0; p < O::panels(columns); ++p) {
       const int64_t start = p * O::kColumns;
@@ -169,7 +169,8 @@ class WeightGradients {
         peephole[1] = S::fma(slope[1], c_old, peephole[1]);
         peephole[2] = S::fma(slope[3], cell_shown(rows[r], c_old, j), peephole[2]);
       }
-      for (int gate = 0; gate < 4; ++gate) put(call_.grad_bias + gate * shape_.hidden, j, sum[gate], add);
+      for (int gate = 0; gate < 4; ++gate)
+        put(call_.grad_bias + gate * shape_.hidden, j, sum[gate], add);
       if (!variant_.peepholes) continue;
       for (int k = 0; k < 3; ++k) put(call_.grad_peephole + k * shape_.hidden, j, peephole[k], add);
     }

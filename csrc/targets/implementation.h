@@ -13,7 +13,9 @@ namespace carousel {
 
 template <class S>
 struct Implementation {
-  static int64_t packed_forward_floats(const Shape& shape) { return Layout<S>(shape).forward_floats(); }
+  static int64_t packed_forward_floats(const Shape& shape) {
+    return Layout<S>(shape).forward_floats();
+  }
   static int64_t packed_backward_floats(const Shape& shape) {
     return Layout<S>(shape).backward_floats();
   }
@@ -21,11 +23,13 @@ struct Implementation {
   static void pack_forward(const Shape& shape, const Weights& weights, float* packed, int threads) {
     pack(&Packing<S>::forward, shape, weights, packed, threads);
   }
-  static void pack_backward(const Shape& shape, const Weights& weights, float* packed, int threads) {
+  static void pack_backward(const Shape& shape, const Weights& weights, float* packed,
+                            int threads) {
     pack(&Packing<S>::backward, shape, weights, packed, threads);
   }
 
-  // A polynomial with an odd base in each of 64 columns of words; the columns' values are hashed alike.
+  // A polynomial with an odd base in each of 64 columns of words; the columns' values are hashed
+  // alike.
   static uint64_t fingerprint(const float* values, int64_t count) {
     constexpr int64_t kColumns = 64;
     uint32_t column[kColumns] = {};
@@ -56,16 +60,18 @@ struct Implementation {
   }
 
   static const Target* target() {
-    static const Target table = {S::kName,     S::kLanes,      &packed_forward_floats,
-                                 &packed_backward_floats,      &pack_forward,
-                                 &pack_backward, &fingerprint, &forward, &single_step, &backward};
+    static const Target table = {
+        S::kName,      S::kLanes,      &packed_forward_floats, &packed_backward_floats,
+        &pack_forward, &pack_backward, &fingerprint,           &forward,
+        &single_step,  &backward};
     return &table;
   }
 
  private:
   using Pack = void (*)(const Shape&, const Weights&, float*, int64_t, int64_t);
 
-  static void pack(Pack work, const Shape& shape, const Weights& weights, float* packed, int threads) {
+  static void pack(Pack work, const Shape& shape, const Weights& weights, float* packed,
+                   int threads) {
     struct Context {
       Pack work;
       const Shape& shape;

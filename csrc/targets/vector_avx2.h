@@ -12,7 +12,7 @@ struct Avx2 {
   static constexpr int kLanes = 8;         // hidden units in one vector
   static constexpr int kPanelVectors = 2;  // a tile of 6 rows x 2 vectors fills 12 of 16 registers
   static constexpr int kTileRows = 6;
-  static constexpr int kOuterRows = 4;     // the tile of the weight gradient: 4 rows x 3 vectors
+  static constexpr int kOuterRows = 4;  // the tile of the weight gradient: 4 rows x 3 vectors
   static constexpr int kOuterVectors = 3;
 
   using V = __m256;

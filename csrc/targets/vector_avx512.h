@@ -12,7 +12,7 @@ struct Avx512 {
   static constexpr int kLanes = 16;
   static constexpr int kPanelVectors = 4;  // a tile of 6 rows x 4 vectors fills 24 of 32 registers
   static constexpr int kTileRows = 6;
-  static constexpr int kOuterRows = 8;     // the tile of the weight gradient: 8 rows x 3 vectors
+  static constexpr int kOuterRows = 8;  // the tile of the weight gradient: 8 rows x 3 vectors
   static constexpr int kOuterVectors = 3;
 
   using V = __m512;
@@ -53,8 +53,7 @@ struct Avx512 {
 
   // column[k] = lane j holds row[j][k], for 16 rows of 16 floats that lie `stride` apart.
   static void transpose(const float* row, int64_t stride, V (&column)[kLanes]) {
-    const __m512i lane =
-        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i at = _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(stride)));
     for (int k = 0; k < kLanes; ++k) column[k] = _mm512_i32gather_ps(at, row + k, 4);
   }

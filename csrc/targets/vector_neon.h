@@ -12,7 +12,7 @@ struct Neon {
   static constexpr int kLanes = 4;
   static constexpr int kPanelVectors = 4;  // a tile of 6 rows x 4 vectors fills 24 of 32 registers
   static constexpr int kTileRows = 6;
-  static constexpr int kOuterRows = 4;     // the tile of the weight gradient: 4 rows x 4 vectors
+  static constexpr int kOuterRows = 4;  // the tile of the weight gradient: 4 rows x 4 vectors
   static constexpr int kOuterVectors = 4;
 
   using V = float32x4_t;
