@@ -202,7 +202,7 @@ def test_engine_says_which_and_why() -> None:
     name, reason = plain.engine
     first = next(entry for entry in engines.available() if entry.available)
     assert name == first.name
-    assert name == "compiled" and reason == "the first engine that can" or "compiler" in reason
+    assert (name == "compiled" and reason == "the first engine that can") or "compiler" in reason
     named = carousel.nn.LSTM(3, 4, engine="reference")
     assert named.engine == ("reference", "chosen by name")
     with engines.use("reference"):

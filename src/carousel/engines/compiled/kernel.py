@@ -9,7 +9,7 @@ none), G = 4H rows of packed gates, K = 3H peepholes, U = H rounded up to the ke
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,8 +50,8 @@ class Layer(NamedTuple):
     zoneout_c: float = 0.0
 
     @property
-    def shape(self) -> tuple[int, int, int, int, int]:
-        """T, B, I, H, P."""
+    def shape(self) -> tuple[Any, Any, Any, Any, Any]:
+        """T, B, I, H, P: integers, symbolic ones while PyTorch traces."""
         T, B, I = self.x.shape  # noqa: E741 - the input size, as everywhere
         return T, B, I, self.weight_hh.shape[0] // 4, self.weight_hh.shape[1]
 
@@ -78,7 +78,7 @@ class Layer(NamedTuple):
 _LENGTHS = Layer._fields.index("lengths")
 
 
-def kept_width(hidden: int) -> int:
+def kept_width(hidden: Any) -> Any:
     """Returns U: the hidden units in a row of what is kept, the same for every instruction set."""
     return -(-hidden // 16) * 16
 
@@ -109,7 +109,13 @@ def forward(
     kept = None
     if keep:
         U = kept_width(H)
-        kept = Kept(torch.empty(T, B, 4 * U), torch.empty(T, B, U))
+        # Whatever the kernel does not write is 0, so that what is kept depends on the call alone.
+        make = torch.empty if ready.lengths is None else torch.zeros
+        kept = Kept(make(T, B, 4 * U), make(T, B, U))
+        written = -(-H // native.lanes()) * native.lanes()
+        if written < U:
+            kept.gates[..., 4 * written :].zero_()
+            kept.cells[..., written:].zero_()
     native.forward(
         shape,
         _sequence(ready),
