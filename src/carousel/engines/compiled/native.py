@@ -8,7 +8,7 @@ from __future__ import annotations
 __all__ = ["available", "module"]
 
 try:
-    from carousel.engines import _kernel as module
+    import carousel.engines._kernel as module
 
     available = True
 except ImportError:
