@@ -1,8 +1,9 @@
 """What every benchmark shares: the command line, where data is, fair timing, and the record.
 
-A benchmark measures and returns an ``Outcome``; ``run`` prints its table and, as the last line, the
-record as JSON, writes the same to ``benchmarks/results/NAME.json``, and renews ``docs/results.md``.
-With ``--quick`` it runs a small version and writes nothing. Knows nothing of what is measured.
+A benchmark measures and returns an ``Outcome``; ``run`` prints its tables and, as the last line,
+the record as JSON, writes the same to ``benchmarks/results/NAME.json``, its picture beside it, and
+renews ``docs/results.md``. With ``--quick`` it runs a small version and writes nothing. Knows
+nothing of what is measured.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -48,18 +50,41 @@ DATA_SETS = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table that is printed, kept in the record and shown on the page of results.
+
+    Args:
+        title: one phrase; say what a cell is, and its unit.
+        columns: headings.
+        rows: words and finite numbers.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | float | int]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a benchmark found: the numbers that are kept, and the table that is shown.
+    """What a benchmark found: the numbers that are kept, and what is shown beside them.
 
     Args:
         results: the kept numbers, by the key that they are known by.
         columns: headings of the printed table.
         rows: its rows; numbers are shown with four significant digits.
+        tables: the details behind the numbers, printed before that table and kept.
+        notes: what a reader must know beside the numbers, such as what could not run; kept.
+        plot: draws the picture that is kept beside the record, into the SVG file that it is given.
+        partial: whether only some of the benchmark ran, so that nothing may be written.
     """
 
     results: Mapping[str, float | int | bool]
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
+    tables: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+    plot: Callable[[Path], None] | None = None
+    partial: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,12 +183,22 @@ def run(
         "seconds": round(time.perf_counter() - start, 1),
         "results": dict(outcome.results),
     }
+    if outcome.tables:
+        record["tables"] = [dataclasses.asdict(each) for each in outcome.tables]
+    if outcome.notes:
+        record["notes"] = list(outcome.notes)
     line = json.dumps(record, ensure_ascii=False, allow_nan=False)
 
+    for each in outcome.tables:
+        print(f"{each.title}\n\n{table(each.columns, each.rows)}\n")
     print(table(outcome.columns, outcome.rows))
+    for note in outcome.notes:
+        print(f"note: {note}")
     print(f"\n{where['cpu']}, {where['cores']} cores, {where['memory_gib']} GiB; commit {commit}")
-    if not arguments.quick:
+    if not arguments.quick and not outcome.partial:
         write(RESULTS / f"{script.stem}.json", record)
+        if outcome.plot is not None:
+            outcome.plot(RESULTS / f"{script.stem}.svg")
         _results.PAGE.write_text(_results.page(RESULTS), encoding="utf-8")
     print(line)
 
@@ -172,6 +207,8 @@ def write(path: Path, record: Mapping[str, Any]) -> None:
     """Writes one record; the file is complete or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    # A row of a table on one line. JSON's strings hold no line ends, so these are the layout's own.
+    text = re.sub(r"\[\n[^\[\]{}]*\]", lambda row: re.sub(r"\n\s*", " ", row[0]), text)
     partial = path.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -40,13 +40,20 @@ Code that nobody has yet run on the hardware it is for. It is tested through its
 
 def page(results: Path = ROOT / "benchmarks" / "results") -> str:
     """Returns the text of the page."""
-    records = [json.loads(path.read_text("utf-8")) for path in sorted(results.glob("*.json"))]
-    sections = [section(record) for record in records] or ["Nothing has been measured yet.\n"]
+    sections = [
+        section(json.loads(path.read_text("utf-8")), path.with_suffix(".svg").exists())
+        for path in sorted(results.glob("*.json"))
+    ] or ["Nothing has been measured yet.\n"]
     return "\n".join([HEAD, *sections, UNMEASURED])
 
 
-def section(record: dict[str, Any]) -> str:
-    """Returns the part of one benchmark: what it measures, the numbers, and how they came."""
+def section(record: dict[str, Any], drawn: bool = False) -> str:
+    """Returns the part of one benchmark: what it measures, the numbers, and how they came.
+
+    Args:
+        record: what the benchmark wrote.
+        drawn: whether it drew a picture too.
+    """
     machine = record["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     rows = [f"| `{key}` | {value} |" for key, value in record["results"].items()]
@@ -60,6 +67,7 @@ def section(record: dict[str, Any]) -> str:
             "|---|---:|",
             *rows,
             "",
+            *details(record, drawn),
             f"`{record['command']}` · commit {record['commit']} · {record['date']} · "
             f"{record['seconds']} s",
             "",
@@ -68,6 +76,30 @@ def section(record: dict[str, Any]) -> str:
             "",
         ]
     )
+
+
+def details(record: dict[str, Any], drawn: bool) -> list[str]:
+    """Returns the lines of what stands behind the numbers: notes, the picture, and the tables."""
+    lines = [f"- {note}" for note in record.get("notes", [])]
+    if lines:
+        lines.append("")
+    if drawn:
+        name = record["benchmark"]
+        lines += [f"![{name}](../benchmarks/results/{name}.svg)", ""]
+    for table in record.get("tables", []):
+        number = [
+            all(isinstance(row[i], int | float) for row in table["rows"])
+            for i in range(len(table["columns"]))
+        ]
+        lines += [
+            f"**{table['title']}**",
+            "",
+            f"| {' | '.join(table['columns'])} |",
+            f"|{'|'.join('---:' if right else '---' for right in number)}|",
+            *(f"| {' | '.join(map(str, row))} |" for row in table["rows"]),
+            "",
+        ]
+    return lines
 
 
 def summary(benchmark: str) -> str:
