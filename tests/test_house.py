@@ -81,12 +81,14 @@ def imported(
 def edges(for_types_only: bool = True) -> dict[str, set[str]]:
     """Which of our modules imports which, the table of contents left out."""
     found = modules()
+    stubs = (path.relative_to(PACKAGE.parent).with_suffix("") for path in PACKAGE.rglob("*.pyi"))
+    known = set(found) | {".".join(stub.parts) for stub in stubs}
     return {
         name: set(
             imported(
                 name,
                 path.read_text("utf-8"),
-                set(found),
+                known,
                 is_package=path.name == "__init__.py",
                 for_types_only=for_types_only,
             )
