@@ -25,6 +25,7 @@ KEYS = [
     "seconds",
     "results",
 ]
+DETAILS = ["tables", "notes"]  # where there are any, after the others
 
 
 def found(arguments: argparse.Namespace) -> _harness.Outcome:
@@ -84,6 +85,53 @@ def test_quick_writes_nothing(
     monkeypatch.setattr(sys, "argv", ["benchmarks/kettle.py", "--quick"])
     _harness.run(found)
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["results"]["quick"] is True
+    assert not results.exists()
+    assert not _results.PAGE.exists()
+
+
+def test_details_are_printed_kept_and_shown(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks/kettle.py"])
+    cups = _harness.Table(title="Cups", columns=["of", "ml"], rows=[["tea", 1.5], ["rye", 20]])
+    outcome = _harness.Outcome(
+        results={"ratio": 0.5},
+        columns=["what"],
+        rows=[["all"]],
+        tables=[cups],
+        notes=["no [milk]\n"],
+        plot=lambda path: path.write_text("<svg/>"),
+    )
+    _harness.run(lambda _: outcome)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "Cups"
+    assert "note: no [milk]" in printed
+    text = (results / "kettle.json").read_text("utf-8")
+    written = json.loads(text)
+    assert json.loads(printed[-1]) == written
+    assert list(written) == [*KEYS, *DETAILS]
+    assert written["notes"] == ["no [milk]\n"]
+    assert written["tables"][0]["rows"] == [["tea", 1.5], ["rye", 20]]
+    assert '[ "tea", 1.5 ]' in text  # a row on a line, for whoever reads the differences
+    assert (results / "kettle.svg").read_text("utf-8") == "<svg/>"
+    shown = _results.PAGE.read_text("utf-8")
+    assert "- no [milk]" in shown
+    assert "![kettle](../benchmarks/results/kettle.svg)" in shown
+    assert "**Cups**\n\n| of | ml |\n|---|---:|\n| tea | 1.5 |\n| rye | 20 |\n" in shown
+
+
+def test_a_part_of_a_benchmark_writes_nothing(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks/kettle.py"])
+    some = _harness.Outcome(
+        results={"ratio": 0.5},
+        columns=["what"],
+        rows=[["some"]],
+        plot=lambda path: path.write_text("<svg/>"),
+        partial=True,
+    )
+    _harness.run(lambda _: some)
     assert not results.exists()
     assert not _results.PAGE.exists()
 
@@ -159,7 +207,7 @@ def test_nobody_typed_a_result() -> None:
 )
 def test_a_kept_record_is_well_formed(path: Path) -> None:
     record = json.loads(path.read_text("utf-8"))
-    assert list(record) == KEYS
+    assert list(record) == [*KEYS, *(name for name in DETAILS if name in record)]
     assert record["benchmark"] == path.stem
     assert record["results"]
     assert all(isinstance(value, int | float) for value in record["results"].values())
