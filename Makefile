@@ -7,6 +7,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 
 USER_STAMP := $(VENV)/.installed-forecasting
 DEV_STAMP := $(VENV)/.installed-dev
+BENCH_STAMP := $(VENV)/.installed-benchmarks
 
 # The kernel's build folder stays, so that `make kernel` compiles only what changed, offline.
 KERNEL := $(VENV)/kernel
@@ -82,7 +83,7 @@ sanitize-run:
 docs: $(DEV_STAMP)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
-bench: $(DEV_STAMP)
+bench: $(BENCH_STAMP)
 	@set -e; for script in benchmarks/[a-z]*.py; do \
 	    echo "$(BIN)/python $$script"; $(BIN)/python $$script; done
 	$(BIN)/python benchmarks/_results.py
@@ -102,6 +103,11 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	    --config-settings=cmake.define.CAROUSEL_TESTS=ON \
 	    --config-settings=cmake.define.CAROUSEL_WERROR=$(KERNEL_WERROR) -e '.[forecasting,dev]'
 	touch $(USER_STAMP) $@
+
+# The libraries that the layer is raced against, without building the package again.
+$(BENCH_STAMP): $(DEV_STAMP)
+	$(PIP_INSTALL) $$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["benchmarks"])')
+	touch $@
 
 $(USER_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) -e '.[forecasting]'
