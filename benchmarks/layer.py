@@ -47,6 +47,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 from collections.abc import Callable
 
 import torch
@@ -62,6 +63,7 @@ from _layer_error import error
 from _layer_timing import Effort
 
 GROUPS = ("infer", "train", "stepper", "ragged", "bf16", "variants", "error", "memory")
+IDLE_LOAD = 0.5  # of the last minute, as the system counts it
 PANELS = {"infer": "Inference", "train": "Training step"}
 
 
@@ -96,7 +98,7 @@ def measure(arguments: argparse.Namespace) -> Outcome:
     """Measures the chosen groups, or all."""
     torch.set_num_threads(arguments.threads)
     peers.limit_jax_threads(arguments.threads)
-    notes = []
+    notes = busy_with_others()
     for name in peers.NEEDS:
         if absent := peers.missing(name):
             notes.append(f"{name} was left out: not installed here: {', '.join(absent)}")
@@ -125,6 +127,19 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         plot=functools.partial(_layer_plot.draw, panels) if panels else None,
         partial=chosen != GROUPS,
     )
+
+
+def busy_with_others() -> list[str]:
+    """Returns a warning where the machine has been working before we began.
+
+    With as many threads as cores, one other program makes threads wait for each other for whole
+    time slices of the system, 4 to 24 ms, and hits each library differently.
+    """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load < IDLE_LOAD:
+        return []
+    say(f"the machine is not idle (load {load:.1f}): what follows may be far off")
+    return [f"the load was {load:.1f} before the start: the machine may not have been idle"]
 
 
 def some_groups(text: str) -> list[str]:

@@ -252,6 +252,39 @@ def test_without_the_stepper_of_onnxruntime_its_keys_are_absent() -> None:
     assert speed.stepping([], SHORT).results == {}
 
 
+def test_bf16_is_left_out_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "bf16_instructions", lambda: False)
+    found = speed.bf16(cases.GRID, SHORT)
+    assert found.results == {}
+    assert found.notes == [
+        "bf16 was not measured: this CPU has no bf16 instructions that oneDNN uses"
+    ]
+
+
+def test_bf16_is_measured_at_large_sizes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "bf16_instructions", lambda: True)
+    # PyTorch refuses its own layer under autocast where the CPU has no bf16.
+    monkeypatch.setattr(speed, "_under_autocast", lambda lstm: lambda x: lstm(x)[0])
+    small = [cases.Point(15, 1, 1, 512), cases.Point(16, 1, 1, 511), cases.Point(16, 1, 1, 512)]
+    found = speed.bf16(small, SHORT)
+    assert set(found.results) == {"bf16_train_vs_torch_fp32", "bf16_train_vs_torch_bf16"}
+    assert [row[0] for row in found.table.rows] == ["16,1,1,512"]
+    assert found.notes == []
+
+
+def test_a_step_under_autocast_starts_from_a_gradient_in_bf16() -> None:
+    ours = cases.our_layer(cases.torch_layer(POINT))
+    outputs = []
+
+    def call(x: torch.Tensor) -> torch.Tensor:
+        outputs.append(speed._under_autocast(ours)(x))
+        return outputs[-1]
+
+    cases.training_step(ours, cases.inputs(POINT), call)()
+    assert {output.dtype for output in outputs} == {torch.bfloat16}
+    assert ours.weight_ih_l0.grad is not None
+
+
 @pytest.mark.parametrize(("only", "partial"), [(None, False), (["infer"], True)])
 def test_only_some_groups_is_partial_and_missing_peers_are_noted(
     monkeypatch: pytest.MonkeyPatch, only: list[str] | None, partial: bool
@@ -277,6 +310,12 @@ def test_only_some_groups_is_partial_and_missing_peers_are_noted(
     assert "openvino was left out: not installed here: its module" in outcome.notes
     assert "infer note" in outcome.notes
     assert outcome.results["infer_key"] == 2.0
+
+
+@pytest.mark.parametrize(("load", "notes"), [(0.1, 0), (3.0, 1)])
+def test_a_busy_machine_is_noted(monkeypatch: pytest.MonkeyPatch, load: float, notes: int) -> None:
+    monkeypatch.setattr(layer.os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    assert len(layer.busy_with_others()) == notes
 
 
 def test_the_groups_are_those_that_the_command_line_knows() -> None:
