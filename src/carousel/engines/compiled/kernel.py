@@ -135,7 +135,7 @@ def forward(
 
 # A single step of so few rows reads the weights as they are: packing them costs more than it saves.
 _FEW_ROWS = 2
-_FLOATS_FOR_A_TEAM = 1 << 15  # of weights; below, waking other threads takes longer than the step
+_FLOATS_FOR_A_TEAM = 1 << 17  # of weights; below, waking other threads takes longer than the step
 
 
 def _is_textbook(layer: Layer) -> bool:
