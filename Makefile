@@ -15,7 +15,7 @@ KERNEL_WERROR ?= OFF
 BUILD_TOOLS := scikit-build-core nanobind cmake ninja
 CMAKE := PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cmake
 CTEST := $(BIN)/ctest --output-on-failure --no-tests=error
-C_FILES = $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp)
+C_FILES = $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*/*.h csrc/*/*/*.cpp)
 
 .PHONY: help demo kernel kernel-test test sanitize format bench docs clean
 
