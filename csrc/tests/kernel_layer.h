@@ -6,6 +6,7 @@
 // so that a sanitizer sees a step beside it.
 #pragma once
 
+#include <cstring>
 #include <limits>
 #include <new>
 #include <vector>
@@ -137,6 +138,7 @@ class KernelLayer {
       values.h_n = case_.h0, values.c_n = case_.c0;
       h0 = values.h_n.data(), c0 = values.c_n.data();
     }
+    soil_scratch();
     target_.forward({sequence(x, h0, c0), packed.data(), out.floats.data(), out.step, out.row,
                      values.h_n.data(), values.c_n.data(), kept},
                     manner.threads);
@@ -145,6 +147,13 @@ class KernelLayer {
         std::copy_n(out.at(t, b), shape_.output,
                     values.out.begin() + (t * shape_.batch + b) * shape_.output);
     check_gaps(out);
+  }
+
+  // The memory that this thread keeps from call to call holds NaN, so that nothing can be read from
+  // the last call.
+  static void soil_scratch() {
+    constexpr size_t kBytes = 1 << 20;  // more than a call of most cases takes
+    std::memset(carousel::scratch(kBytes), 0xff, kBytes);
   }
 
   // Between the rows of out nothing is written.
@@ -217,6 +226,7 @@ class KernelLayer {
       call.grad_weight_hr = shape_.projects() ? values.grad_weight_hr.data() : nullptr;
       call.grad_peephole = case_.peephole.empty() ? nullptr : values.grad_peephole.data();
     }
+    soil_scratch();
     target_.backward(call, manner.threads);
   }
 
