@@ -191,8 +191,8 @@ class BackwardPass {
     place.wait_for_group();  // the slopes of these rows are whole
     for (int64_t r = 0; r < rows; ++r)
       lists.from[r] = slopes_ + (first + place.position(r)) * slope_floats();
-    P::run(rows, {lists.from, call_.packed, layout_.columns}, {}, zeros_, lists.to, 0,
-           outputs.panels.begin, outputs.panels.end);
+    P::run(rows, {lists.from, call_.packed, layout_.columns, shape_.output}, {}, zeros_, lists.to,
+           0, outputs.panels.begin, outputs.panels.end);
     if (carry_ != nullptr || variant_.recurrent_mask != nullptr || sequence_.reset != nullptr)
       for (int64_t r = 0; r < rows; ++r)
         before_the_step(row_at(s, place.position(r), first), units, outputs);
@@ -244,8 +244,8 @@ class BackwardPass {
       lists.to[r] = grad_shown_ + row.b * layout_.hidden_floats();
     }
     place.wait_for_group();
-    P::run(rows, {lists.from, call_.packed + layout_.hr_back(), shape_.output}, {}, zeros_,
-           lists.to, 0, units.panels.begin, units.panels.end);
+    P::run(rows, {lists.from, call_.packed + layout_.hr_back(), shape_.output, shape_.hidden}, {},
+           zeros_, lists.to, 0, units.panels.begin, units.panels.end);
     for (int64_t r = 0; r < rows; ++r)
       lists.to[r] = grad_h_ + order_.rows[place.position(r)] * layout_.output_floats;
   }
@@ -329,7 +329,8 @@ class BackwardPass {
       lists.from[r] = row.slopes;
       lists.to[r] = call_.grad_x + (row.t * shape_.batch + row.b) * shape_.input;
     }
-    const Factor slopes{lists.from, call_.packed + layout_.ih_back(), layout_.columns};
+    const Factor slopes{lists.from, call_.packed + layout_.ih_back(), layout_.columns,
+                        shape_.input};
     P::run(rows, slopes, {}, zeros_, lists.to, 0, 0, whole);
     const int64_t left = shape_.input - whole * P::kPanel;
     if (left == 0) return;

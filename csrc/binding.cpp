@@ -1,4 +1,4 @@
-// The module carousel.engines._kernel: the only file that knows Python.
+// The module carousel.engines._kernel: with exchange.h all that knows Python.
 //
 // Tensors come as addresses (0 for none), so that the module does not depend on PyTorch's version.
 // The caller, carousel/engines/compiled/kernel.py, keeps them alive and has checked shapes and
@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "exchange.h"
 #include "lstm.h"
 #include "stepper.h"
 #include "threads.h"
@@ -24,6 +25,8 @@ template <class T>
 T* at(uintptr_t address) {
   return reinterpret_cast<T*>(address);
 }
+
+carousel::Exchange exchange;
 
 carousel::Shape shape_of(int64_t steps, int64_t batch, int64_t input, int64_t hidden,
                          int64_t output) {
@@ -135,7 +138,8 @@ NB_MODULE(_kernel, module) {
                                      out_row,
                                      at<float>(h_n),
                                      at<float>(c_n),
-                                     {at<float>(gates), at<float>(cells)}};
+                                     {at<float>(gates), at<float>(cells)},
+                                     0};
         nb::gil_scoped_release free;
         carousel::forward(call, threads);
       },
@@ -145,7 +149,7 @@ NB_MODULE(_kernel, module) {
   module.def(
       "single_step",
       [](const nb::tuple& shape, const nb::tuple& weights, uintptr_t x, int64_t x_row, uintptr_t h0,
-         uintptr_t c0, uintptr_t h_n, uintptr_t c_n, int threads) {
+         uintptr_t c0, uintptr_t h_n, uintptr_t c_n, uintptr_t out, int threads) {
         const carousel::Single call{
             shape_of(1, nb::cast<int64_t>(shape[1]), nb::cast<int64_t>(shape[2]),
                      nb::cast<int64_t>(shape[3]), nb::cast<int64_t>(shape[4])),
@@ -155,12 +159,13 @@ NB_MODULE(_kernel, module) {
             at<float>(h0),
             at<float>(c0),
             at<float>(h_n),
-            at<float>(c_n)};
+            at<float>(c_n),
+            at<float>(out)};
         nb::gil_scoped_release free;
         carousel::single_step(call, threads);
       },
-      "shape"_a, "weights"_a, "x"_a, "x_row"_a, "h0"_a, "c0"_a, "h_n"_a, "c_n"_a, "threads"_a,
-      "One step straight from the weights; see csrc/lstm.h.");
+      "shape"_a, "weights"_a, "x"_a, "x_row"_a, "h0"_a, "c0"_a, "h_n"_a, "c_n"_a, "out"_a,
+      "threads"_a, "One step straight from the weights; see csrc/lstm.h.");
   module.def(
       "backward",
       [sequence_of](const nb::tuple& shape, const nb::tuple& sequence, const nb::tuple& variant,
@@ -193,6 +198,39 @@ NB_MODULE(_kernel, module) {
       "shape"_a, "sequence"_a, "variant"_a, "packed"_a, "out"_a, "out_step"_a, "out_row"_a,
       "gates"_a, "cells"_a, "given"_a, "wanted"_a, "threads"_a, "Its gradients; see csrc/lstm.h.");
 
+  module.def(
+      "use_exchange", [](nb::handle capsule) { return exchange.use(capsule); }, "capsule"_a,
+      "Takes PyTorch's table of DLPack's C exchange API; false where it is of no use.");
+  module.def(
+      "fits", [](nb::args tensors) { return carousel::PlainLayer(exchange, tensors).fits; },
+      "Whether x, h0, c0, weight_ih, weight_hh, bias_ih and bias_hh are a plain layer's.");
+  module.def(
+      "plain_step",
+      [](nb::handle out, nb::handle h_n, nb::handle c_n, int threads, nb::args tensors) {
+        const carousel::PlainLayer t(exchange, tensors);
+        if (!t.fits || t.x.size(0) != 1) return false;
+        const int64_t B = t.x.size(1), I = t.x.size(2), H = t.weight_hh.size(1);
+        const carousel::Exchange::View to_out(exchange, out), to_h(exchange, h_n),
+            to_c(exchange, c_n);
+        for (const auto* to : {&to_out, &to_h, &to_c})
+          if (!to->is(int64_t{1}, B, H)) return false;
+        const carousel::Single call{{1, B, I, H, H},
+                                    {t.weight_ih.data(), t.weight_hh.data(), t.bias_ih.data(),
+                                     t.bias_hh.data(), nullptr, nullptr},
+                                    t.x.data(),
+                                    t.x.stride(1),
+                                    t.h0.data(),
+                                    t.c0.data(),
+                                    to_h.data(),
+                                    to_c.data(),
+                                    to_out.data()};
+        nb::gil_scoped_release free;
+        carousel::single_step(call, threads);
+        return true;
+      },
+      "out"_a, "h_n"_a, "c_n"_a, "threads"_a, "tensors"_a,
+      "One step of such a layer; false where the tensors do not fit.");
+
   nb::class_<carousel::Stepper>(module, "Stepper",
                                 "A stack of layers that is fed one step at a time.")
       .def(nb::init<int64_t>(), "batch"_a)
@@ -211,5 +249,17 @@ NB_MODULE(_kernel, module) {
             nb::gil_scoped_release free;
             stepper.step(at<float>(x), x_row, at<float>(out), threads);
           },
-          "x"_a, "x_row"_a, "out"_a, "threads"_a, "One step.");
+          "x"_a, "x_row"_a, "out"_a, "threads"_a, "One step, by addresses.")
+      .def(
+          "feed",
+          [](carousel::Stepper& stepper, nb::handle x, nb::handle out, int threads) {
+            const carousel::Exchange::View from(exchange, x), to(exchange, out);
+            if (!from.has(stepper.batch(), stepper.inputs()) ||
+                !to.is(stepper.batch(), stepper.outputs()))
+              return false;
+            nb::gil_scoped_release free;
+            stepper.step(from.data(), from.stride(0), to.data(), threads);
+            return true;
+          },
+          "x"_a, "out"_a, "threads"_a, "One step; false where the tensors do not fit.");
 }

@@ -83,12 +83,20 @@ class ForwardPass {
         const int64_t rows = place.local_rows(order_.running[s]);
         list_rows(place, lists, first, s, rows);
         place.wait_for_group();  // h_{t-1} is whole
-        for (int64_t u = units.begin; u < units.end;) {
-          const int64_t end = std::min(u + (rows == 1 ? kPair : 1), units.end);
+        // Back and forth, because the weights read last are still in the cache.
+        const bool back = (s + call_.turn) % 2 != 0;
+        const int64_t width = rows == 1 ? kPair : 1;
+        const int64_t groups = (units.end - units.begin + width - 1) / width;
+        for (int64_t g = 0; g < groups; ++g) {
+          const int64_t u = units.begin + (back ? groups - 1 - g : g) * width;
+          const int64_t end = std::min(u + width, units.end);
           const int64_t offset =
               !keeps() && narrow() ? u * L::kBlock : 0;  // of the sums in their rows
-          add_products(lists, rows, u, end, offset);
-          for (; u < end; ++u) gates(lists, rows, u, u * L::kBlock - offset);
+          for (int64_t r = 0; r < rows; r += kRowsInHand) {
+            const Range some{r, std::min(r + kRowsInHand, rows)};
+            add_products(lists, some, u, end, offset);
+            for (int64_t v = u; v < end; ++v) gates(lists, some, v, v * L::kBlock - offset);
+          }
         }
         if (shape_.projects()) {
           place.wait_for_group();  // the memory is shown as a whole
@@ -102,6 +110,7 @@ class ForwardPass {
 
  private:
   static constexpr int64_t kChunkRows = 192;  // rows of inputs whose sums are computed at once
+  static constexpr int64_t kRowsInHand = 24;  // whose sums stay in the first-level cache
   static constexpr int64_t kPair = 2;         // blocks of units at once, where there is one row
   static constexpr int64_t kScratch = kPair * L::kBlock;
 
@@ -130,11 +139,13 @@ class ForwardPass {
   static int64_t chunk_steps(const Shape& shape, int members) {
     const int64_t steps =
         (kChunkRows * members + shape.batch - 1) / std::max<int64_t>(shape.batch, 1);
-    return shape.input <= kNarrow ? 1 : std::max<int64_t>(1, std::min(steps, shape.steps));
+    return is_narrow(shape) ? 1 : std::max<int64_t>(1, std::min(steps, shape.steps));
   }
 
   bool keeps() const { return call_.kept.gates != nullptr; }
-  bool narrow() const { return shape_.input <= kNarrow; }
+  // Whether the inputs are summed within the step.
+  static bool is_narrow(const Shape& shape) { return shape.input <= kNarrow || shape.steps == 1; }
+  bool narrow() const { return is_narrow(shape_); }
   int64_t zero_floats() const { return std::max(kept_width(), layout_.output_floats); }
   int64_t kept_width() const { return padded(shape_.hidden); }
 
@@ -222,28 +233,28 @@ class ForwardPass {
         lists.x[count] = x(step);
         lists.sums[count++] = sums(first, s, position, step, lists, r);
       }
-    P::run(count, {lists.x, call_.packed, shape_.input}, {}, call_.packed + layout_.bias(),
-           lists.sums, 0, units.begin * L::kBlockPanels, units.end * L::kBlockPanels);
+    P::run(count, {lists.x, call_.packed, shape_.input, layout_.columns}, {},
+           call_.packed + layout_.bias(), lists.sums, 0, units.begin * L::kBlockPanels,
+           units.end * L::kBlockPanels);
   }
 
   // weight_hh h_{t-1} of the blocks from u to end, onto the sums; all of the sums where x is
   // narrow.
-  void add_products(const Lists& lists, int64_t rows, int64_t u, int64_t end, int64_t offset) {
-    const Factor from_h{lists.h, call_.packed + layout_.hh(), shape_.output};
-    if (narrow()) {
-      P::run(rows, {lists.x, call_.packed, shape_.input}, from_h, call_.packed + layout_.bias(),
-             lists.block, offset, u * L::kBlockPanels, end * L::kBlockPanels);
-    } else {
-      P::run(rows, {}, from_h, nullptr, lists.block, offset, u * L::kBlockPanels,
-             end * L::kBlockPanels);
-    }
+  void add_products(const Lists& lists, const Range& rows, int64_t u, int64_t end, int64_t offset) {
+    const Factor from_h{lists.h + rows.begin, call_.packed + layout_.hh(), shape_.output,
+                        layout_.columns};
+    const Factor from_x{lists.x + rows.begin, call_.packed, narrow() ? shape_.input : 0,
+                        layout_.columns};
+    P::run(rows.end - rows.begin, from_x, from_h,
+           narrow() ? call_.packed + layout_.bias() : nullptr, lists.block + rows.begin, offset,
+           u * L::kBlockPanels, end * L::kBlockPanels);
   }
 
   // The gates of block u of every row, whose sums start at the given column of the row's sums.
-  void gates(const Lists& lists, int64_t rows, int64_t u, int64_t column) {
+  void gates(const Lists& lists, const Range& rows, int64_t u, int64_t column) {
     const int64_t left = shape_.hidden - u * S::kLanes;
     const int lanes = static_cast<int>(std::min<int64_t>(left, S::kLanes));
-    for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t r = rows.begin; r < rows.end; ++r) {
       const Row& row = lists.row[r];
       if (plain_) {
         gates_of_row<true>(row, row.gates + column, u * S::kLanes, lanes);
@@ -330,8 +341,8 @@ class ForwardPass {
       lists.h[r] = row.shown;
       lists.block[r] = projected_ + row.b * layout_.output_floats;
     }
-    P::run(rows, {lists.h, call_.packed + layout_.hr(), shape_.hidden}, {}, zeros_, lists.block, 0,
-           outputs.begin / P::kPanel, P::panels(outputs.end));
+    P::run(rows, {lists.h, call_.packed + layout_.hr(), shape_.hidden, shape_.output}, {}, zeros_,
+           lists.block, 0, outputs.begin / P::kPanel, P::panels(outputs.end));
     for (int64_t r = 0; r < rows; ++r) {
       const Row& row = lists.row[r];
       for (int64_t j = outputs.begin; j < outputs.end; j += S::kLanes) {

@@ -81,6 +81,7 @@ struct Forward {
   float* h_n;  // (B, P); may be h0
   float* c_n;  // (B, H); may be c0
   Kept kept;   // both null where no backward pass will follow
+  int turn;    // 0 or 1, by turns where one step follows another: which end of the weights is first
 };
 
 struct Backward {
@@ -109,10 +110,11 @@ struct Single {
   Weights weights;
   const float* x;  // (B, I); row b starts at x + b * x_row
   int64_t x_row;
-  const float* h0;  // (B, H)
-  const float* c0;  // (B, H)
+  const float* h0;  // (B, H), or null for zeros
+  const float* c0;  // (B, H), or null for zeros
   float* h_n;       // (B, H)
   float* c_n;       // (B, H)
+  float* out;       // (B, H), h_n once more; or null
 };
 
 // Weights in the order in which the passes read them. For the backward pass weight_ih may be null

@@ -83,10 +83,11 @@ struct Packing {
     if (shape.projects()) {
       for (int64_t p = worker; p < P::panels(shape.output); p += workers) {
         float* to = packed + layout.hr() + p * P::kPanel * shape.hidden;
-        for (int64_t column = 0; column < P::kPanel; ++column) {
+        const int64_t width = P::width(shape.output, p);
+        for (int64_t column = 0; column < width; ++column) {
           const int64_t row = p * P::kPanel + column;
           for (int64_t k = 0; k < shape.hidden; ++k)
-            to[k * P::kPanel + column] =
+            to[k * width + column] =
                 row < shape.output ? w.weight_hr[row * shape.hidden + k] : 0.0f;
         }
       }
@@ -104,7 +105,7 @@ struct Packing {
       for (int64_t p = worker; p < P::panels(shape.hidden); p += workers)
         for (int64_t k = 0; k < shape.output; ++k)
           piece(w.weight_hr + k * shape.hidden, p, shape.hidden,
-                packed + layout.hr_back() + (p * shape.output + k) * P::kPanel);
+                row_of(packed + layout.hr_back(), shape.output, shape.hidden, p, k));
     }
     if (worker == 0) peepholes(shape, w.peephole, packed + layout.peephole_back());
   }
@@ -139,21 +140,26 @@ struct Packing {
       for (int64_t k = 0; k < layout.columns; ++k) {
         const int64_t gate = k / S::kLanes % 4;
         const int64_t unit = k / L::kBlock * S::kLanes + k % S::kLanes;
-        float* to = packed + (p * layout.columns + k) * P::kPanel;
+        float* to = row_of(packed, layout.columns, width, p, k);
         if (unit < shape.hidden) {
           piece(weight + (gate * shape.hidden + unit) * width, p, width, to);
         } else {
-          std::memset(to, 0, P::kPanel * sizeof(float));
+          std::memset(to, 0, static_cast<size_t>(P::width(width, p)) * sizeof(float));
         }
       }
   }
 
-  // Columns p * kPanel and on of a row of the given width, zeros past its end.
-  static void piece(const float* row, int64_t p, int64_t width, float* to) {
-    const int64_t left = width - p * P::kPanel;
-    const int64_t n = left < P::kPanel ? left : P::kPanel;
-    std::memcpy(to, row + p * P::kPanel, static_cast<size_t>(n) * sizeof(float));
-    if (n < P::kPanel) std::memset(to + n, 0, static_cast<size_t>(P::kPanel - n) * sizeof(float));
+  // Row k of panel p of a packed matrix (depth, columns).
+  static float* row_of(float* packed, int64_t depth, int64_t columns, int64_t p, int64_t k) {
+    return packed + p * depth * P::kPanel + k * P::width(columns, p);
+  }
+
+  // What panel p holds of a row of so many columns, zeros past its end.
+  static void piece(const float* row, int64_t p, int64_t columns, float* to) {
+    const int64_t start = p * P::kPanel, width = P::width(columns, p);
+    const int64_t n = std::min(columns - start, width);
+    std::memcpy(to, row + start, static_cast<size_t>(n) * sizeof(float));
+    std::fill(to + n, to + width, 0.0f);
   }
 
   static void peepholes(const Shape& shape, const float* peephole, float* packed) {

@@ -23,13 +23,14 @@ void Stepper::step(const float* x, int64_t x_row, float* out, int threads) {
     float* to = last ? out : layer.out.data();
     const Sequence sequence{s,       false,   x,       0,       x_row,
                             layer.h, layer.c, nullptr, nullptr, layer.variant};
-    const Forward call{sequence, layer.packed, to,      0,
-                       s.output, layer.h,      layer.c, {nullptr, nullptr}};
+    const Forward call{sequence, layer.packed,       to,   0, s.output, layer.h,
+                       layer.c,  {nullptr, nullptr}, turn_};
     const int64_t work = s.batch * 4 * s.hidden * (s.input + s.output);
     forward(call, work >= kFloatsForATeam ? threads : 1);
     x = to;
     x_row = s.output;
   }
+  turn_ = 1 - turn_;
 }
 
 }  // namespace carousel

@@ -19,6 +19,10 @@ class Stepper {
   void add(int64_t input, int64_t hidden, int64_t output, const Variant& variant,
            const float* packed, float* h, float* c);
 
+  int64_t batch() const { return batch_; }
+  int64_t inputs() const { return layers_.front().shape.input; }
+  int64_t outputs() const { return layers_.back().shape.output; }
+
   // x (B, I), row b at x + b * x_row, goes in; the last layer's h goes to out (B, P).
   void step(const float* x, int64_t x_row, float* out, int threads);
 
@@ -33,6 +37,7 @@ class Stepper {
   };
 
   int64_t batch_;
+  int turn_ = 0;
   std::vector<Layer> layers_;
 };
 

@@ -40,12 +40,12 @@ class WeightGradients {
     if (!wanted_) return;
     lists_ = workspace.take<Lists>(members);
     for (int m = 0; m < members; ++m) {
-      Lists lists{workspace.take<const float*>(most_rows), workspace.take<const float*>(most_rows)};
+      Lists lists{workspace.take<const float*>(most_rows), workspace.take<const float*>(most_rows),
+                  workspace.take<const float*>(most_rows)};
       if (lists_ != nullptr) lists_[m] = lists;
     }
     left_ = workspace.take<float>(most_rows * layout_.columns);
-    right_x_ = workspace.take<float>(O::right_floats(shape_.input, most_rows));
-    right_h_ = workspace.take<float>(O::right_floats(shape_.output, most_rows));
+    right_ = workspace.take<float>(O::right_floats(shape_.output + shape_.input, most_rows));
     if (!shape_.projects()) return;
     left_out_ = workspace.take<float>(most_rows * padded(shape_.output));
     right_shown_ = workspace.take<float>(O::right_floats(shape_.hidden, most_rows));
@@ -63,24 +63,21 @@ class WeightGradients {
     for (int64_t r = 0; r < count; ++r) lists.row[r] = rows[r].slopes;
     O::pack_left(lists.row, count, blocks.begin * kLine, blocks.end * kLine, left_);
 
-    for (int64_t r = 0; r < count; ++r)
-      lists.row[r] =
-          call_.sequence.x + rows[r].t * call_.sequence.x_step + rows[r].b * call_.sequence.x_row;
-    pack_right(member, lists.row, nullptr, count, shape_.input, right_x_);
-
     const float* mask = variant_.recurrent_mask;
     for (int64_t r = 0; r < count; ++r) {
       lists.row[r] = rows[r].h_old;
       lists.scale[r] = mask == nullptr ? nullptr : mask + rows[r].b * shape_.output;
+      lists.other[r] =
+          call_.sequence.x + rows[r].t * call_.sequence.x_step + rows[r].b * call_.sequence.x_row;
     }
-    pack_right(member, lists.row, mask == nullptr ? nullptr : lists.scale, count, shape_.output,
-               right_h_);
+    const RightRows hidden{lists.row, mask == nullptr ? nullptr : lists.scale, shape_.output};
+    pack_right(member, hidden, {lists.other, nullptr, shape_.input}, count, right_);
     if (shape_.projects()) {
       const Range lines = Range::share(padded(shape_.output) / kLine, member.index, member.count);
       for (int64_t r = 0; r < count; ++r) lists.row[r] = grad_out + r * grad_out_width;
       O::pack_left(lists.row, count, lines.begin * kLine, lines.end * kLine, left_out_);
       for (int64_t r = 0; r < count; ++r) lists.row[r] = shown + r * shown_width;
-      pack_right(member, lists.row, nullptr, count, shape_.hidden, right_shown_);
+      pack_right(member, {lists.row, nullptr, shape_.hidden}, {}, count, right_shown_);
     }
     add_vectors(member, rows, count, add);
   }
@@ -94,13 +91,11 @@ class WeightGradients {
       return Rows{gate * shape_.hidden + unit, shape_.hidden - unit};
     };
     const auto outputs = [this](int64_t column) { return Rows{column, shape_.output - column}; };
-    tiles(member, left_, layout_.columns, right_x_, count, add, gates, call_.grad_weight_ih,
-          shape_.input);
-    tiles(member, left_, layout_.columns, right_h_, count, add, gates, call_.grad_weight_hh,
-          shape_.output);
+    tiles(member, left_, layout_.columns, right_, count, add, gates,
+          {call_.grad_weight_hh, shape_.output}, {call_.grad_weight_ih, shape_.input});
     if (shape_.projects())
       tiles(member, left_out_, padded(shape_.output), right_shown_, count, add, outputs,
-            call_.grad_weight_hr, shape_.hidden);
+            {call_.grad_weight_hr, shape_.hidden}, {});
   }
 
   // Where there was not one step.
@@ -122,31 +117,31 @@ class WeightGradients {
   struct Lists {
     const float** row;
     const float** scale;
+    const float** other;
   };
 
-  void pack_right(Member member, const float* const* row, const float* const* scale, int64_t count,
-                  int64_t columns, float* packed) {
-    const Range panels = Range::share(O::panels(columns), member.index, member.count);
-    O::pack_right(row, scale, count, columns, panels.begin, panels.end, packed);
+  void pack_right(Member member, const RightRows& one, const RightRows& other, int64_t count,
+                  float* packed) {
+    const Range panels =
+        Range::share(O::panels(one.columns + other.columns), member.index, member.count);
+    O::pack_right(one, other, count, panels.begin, panels.end, packed);
   }
 
-  // left^T right into a matrix with rows of `columns`; a panel of the right factor stays in the
+  // left^T right into two matrices side by side; a panel of the right factor stays in the
   // first-level cache while all tiles of the left one pass.
   template <class RowsOf>
   void tiles(Member member, const float* left, int64_t left_columns, const float* right,
-             int64_t count, bool add, RowsOf rows_of, float* matrix, int64_t columns) {
+             int64_t count, bool add, RowsOf rows_of, const Sums& one, const Sums& other) {
     const Range mine = Range::share(left_columns / O::kRows, member.index, member.count);
-    for (int64_t p = 0; p < O::panels(columns); ++p) {
-      const int64_t start = p * O::kColumns;
-      const int width = static_cast<int>(std::min<int64_t>(columns - start, O::kColumns));
+    for (int64_t p = 0; p < O::panels(one.columns + other.columns); ++p)
       for (int64_t tile = mine.begin; tile < mine.end; ++tile) {
         const Rows rows = rows_of(tile * O::kRows);
         if (rows.left <= 0) continue;
-        O::tile(left + tile * O::kRows * count, right + start * count, count, add,
-                matrix + rows.first * columns + start, columns,
-                static_cast<int>(std::min<int64_t>(rows.left, O::kRows)), width);
+        O::tile(left + tile * O::kRows * count, right, count, add, p,
+                {one.matrix + rows.first * one.columns, one.columns},
+                {other.matrix + rows.first * other.columns, other.columns},
+                static_cast<int>(std::min<int64_t>(rows.left, O::kRows)));
       }
-    }
   }
 
   // The gradients of biases and peepholes: sums over the rows, this member's blocks of units.
@@ -197,8 +192,7 @@ class WeightGradients {
   const bool wanted_;
   Lists* lists_ = nullptr;
   float* left_ = nullptr;         // slopes, in tiles
-  float* right_x_ = nullptr;      // inputs, in panels
-  float* right_h_ = nullptr;      // hidden states before the step, in panels
+  float* right_ = nullptr;        // hidden states before the step, and inputs, in panels
   float* left_out_ = nullptr;     // gradients behind the projection, in tiles
   float* right_shown_ = nullptr;  // what was projected, in panels
 };

@@ -53,12 +53,31 @@ struct Avx512 {
 
   // column[k] = lane j holds row[j][k], for 16 rows of 16 floats that lie `stride` apart.
   static void transpose(const float* row, int64_t stride, V (&column)[kLanes]) {
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i at = _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(stride)));
-    for (int k = 0; k < kLanes; ++k) column[k] = _mm512_i32gather_ps(at, row + k, 4);
+    for (int k = 0; k < kLanes; k += 4) {
+      // Quarter q of part[r] holds four floats of row 4 q + r, so that what is left is to transpose
+      // four by four within the quarters.
+      __m512 part[4];
+      for (int r = 0; r < 4; ++r) part[r] = quarters(row + r * stride + k, 4 * stride);
+      const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(part[0], part[1]));
+      const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(part[0], part[1]));
+      const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(part[2], part[3]));
+      const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(part[2], part[3]));
+      column[k] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+      column[k + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+      column[k + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+      column[k + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
   }
 
  private:
+  // Four times four floats that lie `stride` apart.
+  static __m512 quarters(const float* p, int64_t stride) {
+    const __m256 low =
+        _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + stride), 1);
+    const __m256 high = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + 2 * stride)),
+                                             _mm_loadu_ps(p + 3 * stride), 1);
+    return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+  }
   static __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
   static V ones(__m128i bytes) {
     return _mm512_maskz_mov_ps(_mm_test_epi8_mask(bytes, bytes), set(1.0f));

@@ -140,7 +140,7 @@ class KernelLayer {
     }
     soil_scratch();
     target_.forward({sequence(x, h0, c0), packed.data(), out.floats.data(), out.step, out.row,
-                     values.h_n.data(), values.c_n.data(), kept},
+                     values.h_n.data(), values.c_n.data(), kept, manner.threads % 2},
                     manner.threads);
     for (int64_t t = 0; t < shape_.steps; ++t)
       for (int64_t b = 0; b < shape_.batch; ++b)

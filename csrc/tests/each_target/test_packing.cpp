@@ -1,6 +1,7 @@
 // Packed weights, float by float, against the layout that README.md draws.
 #include "packing.h"
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -56,9 +57,13 @@ std::vector<float> packed(Pack pack, int64_t floats, const Shape& shape, const W
   return to;
 }
 
-// Element (k, j) of a packed matrix with K rows.
-float element(const std::vector<float>& packed, int64_t start, int64_t K, int64_t k, int64_t j) {
-  return packed[static_cast<size_t>(start + j / kPanel * K * kPanel + k * kPanel + j % kPanel)];
+int64_t whole_vectors(int64_t columns) { return (columns + W - 1) / W * W; }
+
+// Element (k, j) of a packed matrix (K, N), whose last panel is as narrow as vectors allow.
+float element(const std::vector<float>& packed, int64_t start, int64_t K, int64_t N, int64_t k,
+              int64_t j) {
+  const int64_t panel = j / kPanel * kPanel, width = std::min(kPanel, whole_vectors(N) - panel);
+  return packed[static_cast<size_t>(start + panel * K + k * width + j % kPanel)];
 }
 
 void equal(float got, float wanted, const char* what, int64_t k, int64_t j) {
@@ -93,10 +98,10 @@ void test_forward(const Layer& layer, const Weights& weights, int64_t workers) {
   for (int64_t j = 0; j < layout.columns; ++j) {
     const int64_t row = weight_row(j, s.hidden);
     for (int64_t k = 0; k < s.input; ++k)
-      equal(element(p, 0, s.input, k, j), row < 0 ? 0.0f : at(layer.ih, row * s.input + k), "ih", k,
-            j);
+      equal(element(p, 0, s.input, layout.columns, k, j),
+            row < 0 ? 0.0f : at(layer.ih, row * s.input + k), "ih", k, j);
     for (int64_t k = 0; k < s.output; ++k)
-      equal(element(p, layout.hh(), s.output, k, j),
+      equal(element(p, layout.hh(), s.output, layout.columns, k, j),
             row < 0 ? 0.0f : at(layer.hh, row * s.output + k), "hh", k, j);
     float bias = 0.0f;
     if (row >= 0 && weights.bias_ih != nullptr) bias += weights.bias_ih[row];
@@ -104,8 +109,8 @@ void test_forward(const Layer& layer, const Weights& weights, int64_t workers) {
     equal(at(p, layout.bias() + j), bias, "bias", 0, j);
   }
   for (int64_t k = 0; s.projects() && k < s.hidden; ++k)
-    for (int64_t j = 0; j < (s.output + kPanel - 1) / kPanel * kPanel; ++j)
-      equal(element(p, layout.hr(), s.hidden, k, j),
+    for (int64_t j = 0; j < whole_vectors(s.output); ++j)
+      equal(element(p, layout.hr(), s.hidden, s.output, k, j),
             j < s.output ? at(layer.hr, j * s.hidden + k) : 0.0f, "hr", k, j);
   check_peepholes(p, layout.peephole(), layer, weights.peephole != nullptr);
 }
@@ -115,19 +120,18 @@ void test_backward(const Layer& layer, const Weights& weights, int64_t workers) 
   const Layout layout(s);
   const std::vector<float> p =
       packed(&Packing::backward, layout.backward_floats(), s, weights, workers);
-  const auto whole = [](int64_t columns) { return (columns + kPanel - 1) / kPanel * kPanel; };
   for (int64_t k = 0; k < layout.columns; ++k) {
     const int64_t row = weight_row(k, s.hidden);
-    for (int64_t j = 0; j < whole(s.output); ++j)
-      equal(element(p, 0, layout.columns, k, j),
+    for (int64_t j = 0; j < whole_vectors(s.output); ++j)
+      equal(element(p, 0, layout.columns, s.output, k, j),
             row < 0 || j >= s.output ? 0.0f : at(layer.hh, row * s.output + j), "hh back", k, j);
-    for (int64_t j = 0; weights.weight_ih != nullptr && j < whole(s.input); ++j)
-      equal(element(p, layout.ih_back(), layout.columns, k, j),
+    for (int64_t j = 0; weights.weight_ih != nullptr && j < whole_vectors(s.input); ++j)
+      equal(element(p, layout.ih_back(), layout.columns, s.input, k, j),
             row < 0 || j >= s.input ? 0.0f : at(layer.ih, row * s.input + j), "ih back", k, j);
   }
   for (int64_t k = 0; s.projects() && k < s.output; ++k)
-    for (int64_t j = 0; j < whole(s.hidden); ++j)
-      equal(element(p, layout.hr_back(), s.output, k, j),
+    for (int64_t j = 0; j < whole_vectors(s.hidden); ++j)
+      equal(element(p, layout.hr_back(), s.output, s.hidden, k, j),
             j < s.hidden ? at(layer.hr, k * s.hidden + j) : 0.0f, "hr back", k, j);
   check_peepholes(p, layout.peephole_back(), layer, weights.peephole != nullptr);
 }

@@ -12,13 +12,14 @@
 namespace {
 
 using carousel::Factor;
-using carousel::kDepth;
+using carousel::kChain;
 using test::check;
 using test::Random;
 using test::S;
 using P = carousel::Product<S>;
 
 constexpr int64_t kPanel = P::kPanel;
+constexpr int64_t kDepth = P::kDepth;
 constexpr float kUnwritten = std::numeric_limits<float>::quiet_NaN();
 
 // Rows of a left factor, each a block of memory of its own, and a matrix (K, N) with its panels.
@@ -32,15 +33,20 @@ struct Operands {
     for (int64_t r = 0; r < count; ++r) row.push_back(random.numbers(K, 1.0));
     for (const std::vector<float>& values : row) rows.push_back(values.data());
     matrix = random.numbers(K * N, 1.0);
-    panels.assign(static_cast<size_t>(P::panels(N) * kPanel * K), 0.0f);
+    panels.assign(static_cast<size_t>(whole_vectors(N) * K), 0.0f);
     for (int64_t k = 0; k < K; ++k)
-      for (int64_t j = 0; j < N; ++j)
-        panels[static_cast<size_t>((j / kPanel * K + k) * kPanel + j % kPanel)] = at(k, j);
+      for (int64_t j = 0; j < N; ++j) {
+        const int64_t p = j / kPanel, width = std::min(kPanel, whole_vectors(N) - p * kPanel);
+        panels[static_cast<size_t>(p * kPanel * K + k * width + j % kPanel)] = at(k, j);
+      }
+  }
+  static int64_t whole_vectors(int64_t count) {
+    return (count + S::kLanes - 1) / S::kLanes * S::kLanes;
   }
   float at(int64_t k, int64_t j) const { return matrix[static_cast<size_t>(k * columns + j)]; }
   float left(int64_t r, int64_t k) const { return rows[static_cast<size_t>(r)][k]; }
-  Factor factor() const { return {rows.data(), panels.data(), depth}; }
-  Factor factor_of(int64_t r) const { return {rows.data() + r, panels.data(), depth}; }
+  Factor factor() const { return {rows.data(), panels.data(), depth, columns}; }
+  Factor factor_of(int64_t r) const { return {rows.data() + r, panels.data(), depth, columns}; }
 };
 
 // Rows of the result, with one float more on either side that must stay as it was.
@@ -66,13 +72,12 @@ struct Dimensions {
   int64_t rows, first_depth, second_depth, columns;
 };
 
-// Each factor's terms go through a chain of at most kDepth, in which they are rounded twice where
+// Each factor's terms go through a chain of at most kChain, in which they are rounded twice where
 // the vectors have no fused multiply-add, and then the chains are added to the start.
 int64_t roundings(const Dimensions& d) {
-  const auto chains = [](int64_t depth) { return (depth + kDepth - 1) / kDepth; };
-  const bool one_chain = d.first_depth > 0 && d.first_depth <= kDepth && d.second_depth <= kDepth;
-  if (one_chain) return d.first_depth + d.second_depth + 2;
-  return kDepth + 1 + chains(d.first_depth) + chains(d.second_depth);
+  const auto chains = [](int64_t depth) { return (depth + kChain - 1) / kChain; };
+  const int64_t longest = std::min(kChain, std::max(d.first_depth, d.second_depth));
+  return longest + 1 + chains(d.first_depth) + chains(d.second_depth);
 }
 
 void compare(const Operands& first, const Operands& second, const std::vector<float>& start,
@@ -103,7 +108,7 @@ void same(const Result& a, const float* b, int64_t r, int64_t column, int64_t co
 }
 
 void test_dimensions(Random& random, const Dimensions& d) {
-  const int64_t panels = P::panels(d.columns), whole = panels * kPanel;
+  const int64_t panels = P::panels(d.columns), whole = Operands::whole_vectors(d.columns);
   const Operands first(random, d.rows, d.first_depth, d.columns);
   const Operands second(random, d.rows, d.second_depth, d.columns);
   std::vector<float> base = random.numbers(whole, 1.0);
@@ -127,12 +132,13 @@ void test_dimensions(Random& random, const Dimensions& d) {
     same(from_base, alone.rows[0], r, 0, whole, "the rows beside it");
   }
   for (int64_t p = 0; p < panels; ++p) {
-    Result panel(d.rows, kPanel, kUnwritten);
+    const int64_t width = std::min(kPanel, whole - p * kPanel);
+    Result panel(d.rows, width, kUnwritten);
     P::run(d.rows, first.factor(), second.factor(), base.data(), panel.rows.data(), p * kPanel, p,
            p + 1);
     panel.check_edges();
     for (int64_t r = 0; r < d.rows; ++r)
-      same(from_base, panel.rows[static_cast<size_t>(r)], r, p * kPanel, kPanel, "its panels");
+      same(from_base, panel.rows[static_cast<size_t>(r)], r, p * kPanel, width, "its panels");
   }
 }
 
@@ -142,13 +148,13 @@ void test_no_second_factor(Random& random) {
     const Operands only(random, d.rows, depth, d.columns);
     const Operands none(random, d.rows, 0, d.columns);
     const std::vector<float> base = random.numbers(2 * kPanel, 1.0);
-    Result as_first(d.rows, 2 * kPanel, kUnwritten), as_second(d.rows, 2 * kPanel, kUnwritten);
+    const int64_t whole = Operands::whole_vectors(d.columns);
+    Result as_first(d.rows, whole, kUnwritten), as_second(d.rows, whole, kUnwritten);
     P::run(d.rows, only.factor(), {}, base.data(), as_first.rows.data(), 0, 0, 2);
     compare(only, none, base, as_first, d);
     P::run(d.rows, {}, only.factor(), base.data(), as_second.rows.data(), 0, 0, 2);
     for (int64_t r = 0; r < d.rows; ++r)
-      same(as_first, as_second.rows[static_cast<size_t>(r)], r, 0, 2 * kPanel,
-           "which factor it has");
+      same(as_first, as_second.rows[static_cast<size_t>(r)], r, 0, whole, "which factor it has");
   }
 }
 
@@ -171,7 +177,11 @@ int tests(int, char**) {
   // Enough panels for several at once where there is one row, and one panel left.
   test_dimensions(random, {1, 4, 6, 9 * kPanel});
   test_dimensions(random, {25, 1, 1, 1});
-  for (const int64_t depth : {kDepth - 1, kDepth, kDepth + 1, 2 * kDepth, 2 * kDepth + 77}) {
+  // A last panel of each width.
+  for (int64_t columns = 1; columns <= 2 * kPanel; columns += S::kLanes / 2)
+    for (const int64_t rows : {1, 5}) test_dimensions(random, {rows, kChain + 1, 9, columns});
+  for (const int64_t depth : {kChain - 1, kChain, kChain + 1, kDepth - 5, kDepth - 4, kDepth,
+                              kDepth + 1, 2 * kDepth + 77}) {
     test_dimensions(random, {8, 5, depth, kPanel + 3});
     test_dimensions(random, {8, depth, 5, kPanel + 3});
     test_dimensions(random, {1, depth, depth, 4 * kPanel + 3});

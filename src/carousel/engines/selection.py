@@ -115,6 +115,12 @@ def run(
     return engine.run(inputs, state, weights, options)
 
 
+def prefers_compiled(preferred: str) -> bool:
+    """Returns whether the compiled engine is the first that is asked, for ``engine=preferred``."""
+    name = _forced or preferred
+    return name == "compiled" or (name == AUTO and _registry[0].name == "compiled")
+
+
 def _select(
     preferred: str, inputs: Tensor, weights: tuple[LayerWeights, ...], options: EngineOptions
 ) -> tuple[Engine, str]:

@@ -19,7 +19,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from carousel import engines
 from carousel.engines import CellVariant, Choice, EngineOptions, EngineResult, LayerWeights, State
-from carousel.engines.selection import check_name
+from carousel.engines.compiled.plain import run_plain
+from carousel.engines.selection import check_name, prefers_compiled
 from carousel.nn.cudnn import flatten_weights
 from carousel.nn.initialization import initialize_
 from carousel.nn.layout import Arguments, Padded, Sizes, arguments, padded
@@ -170,6 +171,10 @@ class LSTM(torch.nn.Module):
             ShapeError: for a tensor that does not fit.
             OptionError: where the engine that was asked for by name cannot run this call.
         """
+        if lengths is None and reset is None and self._is_plain():
+            quick = run_plain(input, hx, self._parameters, self.bias)
+            if quick is not None:
+                return quick
         call = self._arguments(input, hx, lengths, reset)
         result = self._run(call, trace=False)
         return call.layout.sequence(result.outputs), call.layout.state(result.state)
@@ -259,6 +264,17 @@ class LSTM(torch.nn.Module):
         super()._apply(fn, recurse)
         self.flatten_parameters()  # a move to another device gives every parameter its own block
         return self
+
+    def _is_plain(self) -> bool:
+        """Returns whether this is one layer of the textbook's cell, for the compiled engine."""
+        return (
+            self.num_layers == 1
+            and not (self.bidirectional or self.batch_first or self.proj_size)
+            and not (self.coupled or self.peepholes or self.recurrent_dropout)
+            and not (self.zoneout_h or self.zoneout_c)
+            and self.cell_clip is None
+            and prefers_compiled(self.preferred_engine)
+        )
 
     @property
     def _directions(self) -> int:

@@ -145,11 +145,11 @@ def test_a_row_alone_and_a_step_alone_give_the_same_bits(I: int, H: int) -> None
         assert torch.equal(layer(x[:, 3:4])[0], whole[:, 3:4])
         hx, steps = None, []
         for t in range(4):
-            out, hx = layer(x[t : t + 1, :2], hx)
+            out, hx = layer(x[t : t + 1, :3], hx)
             steps.append(out)
-        assert torch.equal(torch.cat(steps), whole[:, :2])
+        assert torch.equal(torch.cat(steps), whole[:, :3])
         assert hx is not None
-        assert torch.equal(hx[1], state[1][:, :2])
+        assert torch.equal(hx[1], state[1][:, :3])
 
 
 def test_errors_are_of_the_size_of_pytorchs() -> None:

@@ -1,7 +1,7 @@
 """The compiled engine: stacks and directions on top of the kernel's one layer.
 
-Outside autograd and tracing a layer goes straight to the kernel; everywhere else through the
-operator ``carousel::lstm_layer``, which autograd, ``torch.compile`` and ``torch.export`` know.
+A layer goes straight to the kernel, under autograd as one of its functions; where PyTorch watches,
+through the operator ``carousel::lstm_layer``, which ``torch.compile`` and ``torch.export`` know.
 
 Shape letters: T time, B batch, I input size, H hidden size, P projection size (H where there is
 none), L layers, D directions, U = H rounded up to the kernel's blocks.
@@ -18,7 +18,7 @@ from carousel.engines.compiled import kernel
 from carousel.engines.compiled.kernel import Kept, Layer
 from carousel.engines.compiled.native import available
 from carousel.engines.compiled.native import module as native
-from carousel.engines.compiled.operators import lstm_layer
+from carousel.engines.compiled.operators import differentiable_layer, lstm_layer
 from carousel.engines.contract import (
     EngineOptions,
     EngineResult,
@@ -30,6 +30,8 @@ from carousel.engines.contract import (
 from carousel.engines.reference import ReferenceEngine
 
 _NO_MASKS = LayerMasks()
+_tracing, _dispatch_modes = torch._C._get_tracing_state, torch._C._len_torch_dispatch_stack
+_function_modes = torch._C._is_torch_function_mode_enabled
 
 
 class CompiledEngine:
@@ -101,13 +103,12 @@ class CompiledEngine:
         options: EngineOptions,
     ) -> EngineResult:
         directions = 2 if options.bidirectional else 1
-        direct = _may_run_direct(inputs, state, weights, options)
-        keep = options.trace or (
-            torch.is_grad_enabled()
-            and (
-                _wants_gradients(inputs, weights) or state.h.requires_grad or state.c.requires_grad
-            )
-        )
+        gradients = _wants_gradients(inputs, weights, state)
+        keep = options.trace or gradients
+        if _is_watched(inputs, weights):
+            run = _operator
+        else:
+            run = _differentiable if gradients else _direct
         finals: list[State] = []
         traces: list[LayerTrace] = []
         for first in range(0, len(weights), directions):
@@ -117,7 +118,7 @@ class CompiledEngine:
                 _layer(inputs, State(state.h[k], state.c[k]), weights[k], options, k, k > first)
                 for k in range(first, first + directions)
             ]
-            outputs, ends, kept = (_direct if direct else _operator)(layers, keep)
+            outputs, ends, kept = run(layers, keep)
             finals += ends
             if options.trace:
                 for layer, part, values in zip(
@@ -132,29 +133,37 @@ class CompiledEngine:
         return EngineResult(inputs, final, tuple(traces) if options.trace else None)
 
 
-def _wants_gradients(inputs: Tensor, weights: tuple[LayerWeights, ...]) -> bool:
+def _wants_gradients(
+    inputs: Tensor, weights: tuple[LayerWeights, ...], state: State | None = None
+) -> bool:
     if not torch.is_grad_enabled():
         return False
-    return inputs.requires_grad or any(
-        part.requires_grad for layer in weights for part in layer if part is not None
+    if inputs.requires_grad or (
+        state is not None and (state.h.requires_grad or state.c.requires_grad)
+    ):
+        return True
+    return any(part is not None and part.requires_grad for layer in weights for part in layer)
+
+
+def nobody_watches() -> bool:
+    """Returns whether addresses may be taken: nothing traces, transforms or intercepts calls."""
+    return not (
+        torch.compiler.is_compiling()
+        or _tracing() is not None
+        or _dispatch_modes() > 0
+        or _function_modes()
     )
 
 
-def _may_run_direct(
-    inputs: Tensor, state: State, weights: tuple[LayerWeights, ...], options: EngineOptions
-) -> bool:
-    """Returns whether nobody watches: no gradients, no tracing, no tensor but a plain one."""
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-        return False
-    if torch._C._len_torch_dispatch_stack() > 0 or torch._C._is_torch_function_mode_enabled():
-        return False
-    if _wants_gradients(inputs, weights):
-        return False
-    if torch.is_grad_enabled() and (state.h.requires_grad or state.c.requires_grad):
-        return False
+def _is_watched(inputs: Tensor, weights: tuple[LayerWeights, ...]) -> bool:
+    """Returns whether PyTorch traces or intercepts calls, or a tensor is none of the plain kind."""
+    if not nobody_watches():
+        return True
     plain = (Tensor, Parameter)
-    return type(inputs) in plain and all(
-        type(part) in plain for layer in weights for part in layer if part is not None
+    return (
+        type(inputs) not in plain
+        or inputs.is_neg()  # its memory holds the negative of its values
+        or any(part is not None and type(part) not in plain for layer in weights for part in layer)
     )
 
 
@@ -219,8 +228,16 @@ def _direct(layers: list[Layer], keep: bool) -> _Run:
     return outputs, finals, kept
 
 
+def _differentiable(layers: list[Layer], keep: bool) -> _Run:
+    assert keep
+    return _joined([differentiable_layer(layer) for layer in layers])
+
+
 def _operator(layers: list[Layer], keep: bool) -> _Run:
-    runs = [lstm_layer(layer, keep=keep) for layer in layers]
+    return _joined([lstm_layer(layer, keep=keep) for layer in layers])
+
+
+def _joined(runs: list[tuple[Tensor, Tensor, Tensor, Kept]]) -> _Run:
     outputs = runs[0][0] if len(runs) == 1 else torch.cat([run[0] for run in runs], dim=-1)
     return outputs, [State(run[1], run[2]) for run in runs], [run[3] for run in runs]
 

@@ -101,7 +101,7 @@ def forward(
     shape = T, B, _, H, P = ready.shape
     threads = torch.get_num_threads()
     h_n, c_n = torch.empty(B, P), torch.empty(B, H)
-    if packed is None and not keep and T == 1 and B <= _FEW_ROWS and _is_textbook(ready):
+    if packed is None and not keep and T == 1 and B <= FEW_ROWS and _is_textbook(ready):
         _single_step(ready, out, h_n, c_n, threads)
         return h_n, c_n, None
     if packed is None:
@@ -134,8 +134,8 @@ def forward(
 
 
 # A single step of so few rows reads the weights as they are: packing them costs more than it saves.
-_FEW_ROWS = 2
-_FLOATS_FOR_A_TEAM = 1 << 17  # of weights; below, waking other threads takes longer than the step
+FEW_ROWS = 2
+FLOATS_FOR_A_TEAM = 1 << 15  # of weights; below, waking other threads takes longer than the step
 
 
 def _is_textbook(layer: Layer) -> bool:
@@ -155,9 +155,58 @@ def _single_step(layer: Layer, out: Tensor, h_n: Tensor, c_n: Tensor, threads: i
         layer.c0.data_ptr(),
         h_n.data_ptr(),
         c_n.data_ptr(),
-        threads if layer.weight_hh.numel() >= _FLOATS_FOR_A_TEAM else 1,
+        0,
+        threads if layer.weight_hh.numel() >= FLOATS_FOR_A_TEAM else 1,
     )
     out[0].copy_(h_n)
+
+
+def plain_forward(
+    x: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Runs the textbook's cell without projection, with as little around the kernel as can be.
+
+    Args:
+        x: (T, B, I), T and B above 0; its last dimension contiguous; like all others float32 on
+            the CPU. Nothing is checked here.
+        h0: (B, H), contiguous; None for zeros, as is ``c0``.
+        c0: (B, H), contiguous.
+        w_ih: (G, I), contiguous, as are the others.
+        w_hh: (G, H).
+        b_ih: (G,) or None, as is ``b_hh``.
+        b_hh: (G,).
+
+    Returns:
+        The output (T, B, H), h_n (1, B, H) and c_n (1, B, H).
+    """
+    T, B, I = x.shape  # noqa: E741
+    H = w_hh.shape[1]
+    threads = torch.get_num_threads()
+    out, h_n, c_n = torch.empty(T, B, H), torch.empty(1, B, H), torch.empty(1, B, H)
+    h0 = torch.zeros(B, H) if h0 is None else h0
+    c0 = torch.zeros(B, H) if c0 is None else c0
+    packed = packed_weights((w_ih, w_hh, b_ih, b_hh, None, None), threads, cache=True)
+    native.forward(
+        (T, B, I, H, H),
+        (False, x.data_ptr(), x.stride(0), x.stride(1), h0.data_ptr(), c0.data_ptr(), 0, 0),
+        (),
+        packed.address,
+        out.data_ptr(),
+        B * H,
+        H,
+        h_n.data_ptr(),
+        c_n.data_ptr(),
+        0,
+        0,
+        threads,
+    )
+    return out, h_n, c_n
 
 
 class Gradients(NamedTuple):

@@ -5,7 +5,9 @@ Where no C++ compiler was found the installation succeeds without it, and other 
 
 from __future__ import annotations
 
-__all__ = ["available", "module"]
+from torch import Tensor
+
+__all__ = ["FAST_VIEWS", "available", "module"]
 
 try:
     import carousel.engines._kernel as module
@@ -14,3 +16,8 @@ try:
 except ImportError:
     module = None  # type: ignore[assignment]
     available = False
+
+# Whether the module can look at tensors themselves, by DLPack's C exchange API, which PyTorch
+# offers from 2.10 on. Without it they are handed over as addresses, microseconds later.
+_exchange = getattr(Tensor, "__dlpack_c_exchange_api__", None)
+FAST_VIEWS: bool = available and _exchange is not None and module.use_exchange(_exchange)

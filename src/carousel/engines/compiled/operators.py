@@ -1,8 +1,9 @@
 """The layer as PyTorch operators: ``torch.ops.carousel.lstm_layer`` and its backward pass.
 
 Operators, and not only a Python function, because ``torch.compile`` and ``torch.export`` keep an
-operator whole, and find out from its fake version what it returns. A second derivative runs through
-the reference engine, which PyTorch differentiates.
+operator whole, and find out from its fake version what it returns. Where nobody but autograd is
+watching an autograd function does the same with less work in between. A second derivative runs
+through the reference engine, which PyTorch differentiates.
 
 Shape letters: T time, B batch, I input size, H hidden size, P projection size (H where there is
 none), U = H rounded up to the kernel's blocks.
@@ -49,6 +50,16 @@ def lstm_layer(layer: Layer, *, keep: bool) -> tuple[Tensor, Tensor, Tensor, Kep
         false.
     """
     out, h_n, c_n, gates, cells = torch.ops.carousel.lstm_layer(*layer, keep)
+    return out, h_n, c_n, Kept(gates, cells)
+
+
+def differentiable_layer(layer: Layer) -> tuple[Tensor, Tensor, Tensor, Kept]:
+    """Runs one layer in one direction under autograd, without going through the dispatcher.
+
+    Returns:
+        As ``lstm_layer`` with ``keep``.
+    """
+    out, h_n, c_n, gates, cells = _LayerFunction.apply(*layer)
     return out, h_n, c_n, Kept(gates, cells)
 
 
@@ -161,6 +172,23 @@ def _differentiate(
 torch.library.register_autograd(
     "carousel::lstm_layer", _differentiate, setup_context=_keep_for_backward
 )
+
+
+class _LayerFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
+        layer = Layer(*arguments)
+        T, B, _, _, P = layer.shape
+        out = torch.empty(T, B, P)
+        h_n, c_n, kept = kernel.forward(layer, out, keep=True)
+        assert kept is not None
+        output = out, h_n, c_n, *kept
+        _keep_for_backward(ctx, arguments, output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        return _differentiate(ctx, *grads)[:_COUNT]
 
 
 def _through_reference(

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from carousel.engines.compiled.engine import four_gates
+from carousel.engines.compiled.native import FAST_VIEWS
 from carousel.engines.compiled.native import module as native
 from carousel.engines.compiled.packing import Packed
 from carousel.engines.contract import CellVariant, LayerWeights, State
@@ -57,6 +58,8 @@ class CompiledSteps:
 
     def step(self, x: Float[Tensor, "B I"]) -> Float[Tensor, "B P"]:
         """Feeds one step, float32 with contiguous rows; returns the top layer's h."""
-        out = torch.empty(self._outputs)
-        self._steps.step(x.data_ptr(), x.stride(0), out.data_ptr(), torch.get_num_threads())
+        out = torch.empty(*self._outputs)
+        threads = torch.get_num_threads()
+        if not (FAST_VIEWS and self._steps.feed(x, out, threads)):
+            self._steps.step(x.data_ptr(), x.stride(0), out.data_ptr(), threads)
         return out
