@@ -27,6 +27,7 @@ class BackwardPass {
   using P = Product<S>;
   using L = Layout<S>;
   using A = Activations<S>;
+  using W = Words<S>;
 
  public:
   BackwardPass(const Backward& call, int members, Workspace& workspace)
@@ -44,6 +45,7 @@ class BackwardPass {
         grad_h_(workspace.take<float>(shape_.batch * layout_.output_floats)),
         grad_c_(workspace.take<float>(shape_.batch * width())),
         slopes_(workspace.take<float>(most_rows_ * slope_floats())),
+        words_(S::kPairs ? workspace.take<float>(most_rows_ * word_floats()) : nullptr),
         rows_(workspace.take<ChunkRow>(most_rows_)),
         lists_(workspace.take<Lists>(members)),
         weights_(call_, most_rows_, members, workspace) {
@@ -74,7 +76,6 @@ class BackwardPass {
   void run(Member member) {
     const Place place = Place::of(member, unit_groups(shape_, member.count), barriers_);
     const Lists& lists = lists_[member.index];
-    // Units in whole panels: the product that gives grad_h writes no less.
     const Share units = share(place, shape_.hidden), outputs = share(place, shape_.output);
     start(place, units, outputs);
     if (order_.longest == 0 && weights_.wanted() && member.index == 0) weights_.zero();
@@ -108,8 +109,8 @@ class BackwardPass {
   };
   // Columns that a member computes.
   struct Share {
-    Range panels;
     int64_t begin, end;
+    int64_t whole;  // the end with what pads the last of them
   };
 
   bool zones_hidden() const {
@@ -118,14 +119,21 @@ class BackwardPass {
   int64_t width() const { return padded(shape_.hidden); }
   // One cache line more than there are slopes: rows a power of two apart would evict each other.
   int64_t slope_floats() const { return 4 * width() + kUnitPadding; }
+  int64_t word_floats() const { return W::count(4 * width()) + kUnitPadding; }
   int64_t zero_floats() const {
     return std::max(
         {width(), layout_.output_floats, layout_.input_floats, layout_.hidden_floats()});
   }
 
   static Share share(const Place& place, int64_t columns) {
-    const Range panels = Range::share(P::panels(columns), place.unit_group, place.unit_groups);
-    return {panels, panels.begin * P::kPanel, std::min(panels.end * P::kPanel, columns)};
+    // Whole panels where they can be dealt evenly, for their tiles are the fastest.
+    const int64_t unit = P::panels(columns) % place.unit_groups == 0 ? P::kPanel : S::kLanes;
+    const Range mine =
+        Range::share((columns + unit - 1) / unit, place.unit_group, place.unit_groups);
+    const bool last = place.unit_group == place.unit_groups - 1;
+    const int64_t begin = std::min(mine.begin * unit, columns);
+    const int64_t end = std::min(mine.end * unit, columns);
+    return {begin, end, last ? padded(columns) : end};
   }
 
   // The first step of the chunk that ends before `last`.
@@ -152,7 +160,7 @@ class BackwardPass {
 
   // A member's columns of a row, zeros where there is no source and behind the last column.
   static void fill(float* to, const float* from, const Share& columns, int64_t floats) {
-    const int64_t padding = std::min(columns.panels.end * P::kPanel, floats);
+    const int64_t padding = std::min(columns.whole, floats);
     for (int64_t j = columns.begin; j < padding; ++j)
       to[j] = from != nullptr && j < columns.end ? from[j] : 0.0f;
   }
@@ -170,7 +178,7 @@ class BackwardPass {
       const int64_t position = place.position(r);
       const ChunkRow row = row_at(s, position, first);
       if (place.unit_group == 0) rows_[first + position] = row;
-      lists.from[r] = row.slopes;
+      lists.from[r] = row.words;
       lists.to[r] = grad_h_ + row.b * layout_.output_floats;
     }
     if (shape_.projects()) through_projection(place, lists, units, outputs, s, first, rows);
@@ -189,10 +197,9 @@ class BackwardPass {
       }
     }
     place.wait_for_group();  // the slopes of these rows are whole
-    for (int64_t r = 0; r < rows; ++r)
-      lists.from[r] = slopes_ + (first + place.position(r)) * slope_floats();
-    P::run(rows, {lists.from, call_.packed, layout_.columns, shape_.output}, {}, zeros_, lists.to,
-           0, outputs.panels.begin, outputs.panels.end);
+    for (int64_t r = 0; r < rows; ++r) lists.from[r] = words_of(first + place.position(r));
+    P::run(rows, {lists.from, call_.packed, W::count(layout_.columns), shape_.output}, {}, zeros_,
+           lists.to, 0, outputs.begin, outputs.end);
     if (carry_ != nullptr || variant_.recurrent_mask != nullptr || sequence_.reset != nullptr)
       for (int64_t r = 0; r < rows; ++r)
         before_the_step(row_at(s, place.position(r), first), units, outputs);
@@ -211,7 +218,13 @@ class BackwardPass {
                        : call_.out + step.before * call_.out_step + step.b * call_.out_row;
     if (step.reset) row.c_old = row.h_old = zeros_;
     row.slopes = slopes_ + (first + position) * slope_floats();
+    row.words = words_of(first + position);
     return row;
+  }
+
+  // The slopes of a row of the chunk, as factors.
+  float* words_of(int64_t number) const {
+    return S::kPairs ? words_ + number * word_floats() : slopes_ + number * slope_floats();
   }
 
   // The gradient of h before zoneout, from those of h_t; the old value's share goes into the carry.
@@ -236,7 +249,7 @@ class BackwardPass {
       const int64_t position = place.position(r);
       const ChunkRow row = row_at(s, position, first);
       float* grad = grad_out_ + (first + position) * layout_.output_floats;
-      for (int64_t j = outputs.begin; j < outputs.panels.end * P::kPanel; j += S::kLanes) {
+      for (int64_t j = outputs.begin; j < outputs.whole; j += S::kLanes) {
         const int lanes = static_cast<int>(std::min<int64_t>(shape_.output - j, S::kLanes));
         S::store(grad + j, lanes > 0 ? gradient_of_shown(row, j, lanes) : S::zero());
       }
@@ -245,7 +258,7 @@ class BackwardPass {
     }
     place.wait_for_group();
     P::run(rows, {lists.from, call_.packed + layout_.hr_back(), shape_.output, shape_.hidden}, {},
-           zeros_, lists.to, 0, units.panels.begin, units.panels.end);
+           zeros_, lists.to, 0, units.begin, units.end);
     for (int64_t r = 0; r < rows; ++r)
       lists.to[r] = grad_h_ + order_.rows[place.position(r)] * layout_.output_floats;
   }
@@ -296,6 +309,12 @@ class BackwardPass {
     S::store(slopes + S::kLanes, slope_f);
     S::store(slopes + 2 * S::kLanes, slope_g);
     S::store(slopes + 3 * S::kLanes, slope_o);
+    if constexpr (S::kPairs) {
+      W::store(row.words, 4 * j, slope_i);
+      W::store(row.words, 4 * j + S::kLanes, slope_f);
+      W::store(row.words, 4 * j + 2 * S::kLanes, slope_g);
+      W::store(row.words, 4 * j + 3 * S::kLanes, slope_o);
+    }
     S::store(grad_c_ + row.b * width() + j, before);
   }
 
@@ -307,7 +326,7 @@ class BackwardPass {
   void before_the_step(const ChunkRow& row, const Share& units, const Share& outputs) {
     float* grad_h = grad_h_ + row.b * layout_.output_floats;
     if (row.reset) {
-      std::fill(grad_h + outputs.begin, grad_h + outputs.panels.end * P::kPanel, 0.0f);
+      std::fill(grad_h + outputs.begin, grad_h + outputs.whole, 0.0f);
       std::fill(grad_c_ + row.b * width() + units.begin, grad_c_ + row.b * width() + units.end,
                 0.0f);
       return;
@@ -326,16 +345,16 @@ class BackwardPass {
     const int64_t rows = mine.end - mine.begin, whole = shape_.input / P::kPanel;
     for (int64_t r = 0; r < rows; ++r) {
       const ChunkRow& row = rows_[mine.begin + r];
-      lists.from[r] = row.slopes;
+      lists.from[r] = row.words;
       lists.to[r] = call_.grad_x + (row.t * shape_.batch + row.b) * shape_.input;
     }
-    const Factor slopes{lists.from, call_.packed + layout_.ih_back(), layout_.columns,
+    const Factor slopes{lists.from, call_.packed + layout_.ih_back(), W::count(layout_.columns),
                         shape_.input};
-    P::run(rows, slopes, {}, zeros_, lists.to, 0, 0, whole);
+    P::run(rows, slopes, {}, zeros_, lists.to, 0, 0, whole * P::kPanel);
     const int64_t left = shape_.input - whole * P::kPanel;
     if (left == 0) return;
     for (int64_t r = 0; r < rows; ++r) lists.to[r] = lists.edge + r * P::kPanel;
-    P::run(rows, slopes, {}, zeros_, lists.to, whole * P::kPanel, whole, whole + 1);
+    P::run(rows, slopes, {}, zeros_, lists.to, whole * P::kPanel, whole * P::kPanel, shape_.input);
     for (int64_t r = 0; r < rows; ++r) {
       const ChunkRow& row = rows_[mine.begin + r];
       float* to = call_.grad_x + (row.t * shape_.batch + row.b) * shape_.input + whole * P::kPanel;
@@ -371,6 +390,7 @@ class BackwardPass {
   float* grad_h_;  // (B, output_floats), of h before the step that was done last
   float* grad_c_;  // (B, padded(H))
   float* slopes_;  // (rows of a chunk, slope_floats())
+  float* words_;   // the same as factors, (rows of a chunk, word_floats()), where those are pairs
   ChunkRow* rows_;
   Lists* lists_;
   WeightGradients<S> weights_;

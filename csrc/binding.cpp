@@ -42,6 +42,10 @@ carousel::Weights weights_of(const nb::tuple& w) {
           at<float>(address(w, 3)), at<float>(address(w, 4)), at<float>(address(w, 5))};
 }
 
+carousel::Precision precision_of(bool bf16) {
+  return bf16 ? carousel::Precision::kBfloat16 : carousel::Precision::kFloat32;
+}
+
 // peepholes, cell_clip, zoneout_h, zoneout_c, zoneout_h_mask, zoneout_c_mask, recurrent_mask
 carousel::Variant variant_of(const nb::tuple& v) {
   carousel::Variant variant;
@@ -88,27 +92,34 @@ NB_MODULE(_kernel, module) {
       "address"_a, "count"_a, "A number that changes when one of the floats does.");
   module.def(
       "packed_floats",
-      [](int64_t input, int64_t hidden, int64_t output, bool back) {
+      [](int64_t input, int64_t hidden, int64_t output, bool back, bool bf16) {
         const auto shape = shape_of(0, 0, input, hidden, output);
-        return back ? carousel::packed_backward_floats(shape)
-                    : carousel::packed_forward_floats(shape);
+        return (back ? carousel::packed_backward_floats : carousel::packed_forward_floats)(
+            shape, precision_of(bf16));
       },
-      "input"_a, "hidden"_a, "output"_a, "back"_a, "Floats that the packed weights take.");
+      "input"_a, "hidden"_a, "output"_a, "back"_a, "bf16"_a,
+      "Floats that the packed weights take.");
+  module.def(
+      "supports_bf16",
+      [](int64_t input, int64_t hidden, int64_t output) {
+        return carousel::supports_bfloat16(shape_of(0, 0, input, hidden, output));
+      },
+      "input"_a, "hidden"_a, "output"_a, "Whether products of bf16 can be had for this layer.");
   module.def(
       "pack",
       [](int64_t input, int64_t hidden, int64_t output, const nb::tuple& weights, uintptr_t packed,
-         bool back, int threads) {
+         bool back, bool bf16, int threads) {
         const auto shape = shape_of(0, 0, input, hidden, output);
         const auto w = weights_of(weights);
         nb::gil_scoped_release free;
         (back ? carousel::pack_backward : carousel::pack_forward)(shape, w, at<float>(packed),
-                                                                  threads);
+                                                                  threads, precision_of(bf16));
       },
-      "input"_a, "hidden"_a, "output"_a, "weights"_a, "packed"_a, "back"_a, "threads"_a,
+      "input"_a, "hidden"_a, "output"_a, "weights"_a, "packed"_a, "back"_a, "bf16"_a, "threads"_a,
       "Packs weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, weight_peephole.");
 
-  // (steps, batch, input, hidden, output), reverse, x, x_step, x_row, h0, c0, lengths, reset,
-  // variant
+  // (steps, batch, input, hidden, output), (reverse, x, x_step, x_row, h0, c0, lengths, reset,
+  // bf16), variant
   const auto sequence_of = [](const nb::tuple& shape, const nb::tuple& s, const nb::tuple& v) {
     carousel::Sequence q{};
     q.shape = shape_of(nb::cast<int64_t>(shape[0]), nb::cast<int64_t>(shape[1]),
@@ -123,6 +134,7 @@ NB_MODULE(_kernel, module) {
     q.lengths = at<int64_t>(address(s, 6));
     q.reset = at<uint8_t>(address(s, 7));
     q.variant = variant_of(v);
+    q.precision = precision_of(nb::cast<bool>(s[8]));
     return q;
   };
 

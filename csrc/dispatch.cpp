@@ -24,12 +24,18 @@ bool has(unsigned leaf7_ebx, unsigned long long saved) {
 }
 bool has_avx2() { return has(1u << 5, 0x6); }
 bool has_avx512() { return has((1u << 16) | (1u << 17) | (1u << 30) | (1u << 31), 0xe6); }
+bool has_avx512bf16() {
+  int r[4];
+  __cpuidex(r, 7, 1);
+  return has_avx512() && ((r[0] >> 5) & 1);
+}
 #else
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+bool has_avx512bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 #endif
 #endif
 
@@ -71,6 +77,22 @@ const Target& target() {
   return now != nullptr ? *now : *known().targets[0];
 }
 
+// The instruction set for products of bf16 that goes with the one in use, or null.
+const Target* bf16_target(const Shape& shape) {
+#if defined(CAROUSEL_HAS_AVX512BF16)
+  static const bool has = has_avx512bf16();
+  if (has && !shape.projects() && &target() == avx512_target()) return avx512bf16_target();
+#else
+  static_cast<void>(shape);
+#endif
+  return nullptr;
+}
+
+const Target& target(const Shape& shape, Precision precision) {
+  const Target* bf16 = precision == Precision::kBfloat16 ? bf16_target(shape) : nullptr;
+  return bf16 != nullptr ? *bf16 : target();
+}
+
 // Memory that stays with its thread. A block much larger than what is asked for is given back.
 struct Block {
   void* memory = nullptr;
@@ -101,25 +123,34 @@ void* scratch(size_t bytes) {
   return block.at_least(bytes);
 }
 
-int64_t packed_forward_floats(const Shape& shape) { return target().packed_forward_floats(shape); }
-int64_t packed_backward_floats(const Shape& shape) {
-  return target().packed_backward_floats(shape);
+int64_t packed_forward_floats(const Shape& shape, Precision precision) {
+  return target(shape, precision).packed_forward_floats(shape);
+}
+int64_t packed_backward_floats(const Shape& shape, Precision precision) {
+  return target(shape, precision).packed_backward_floats(shape);
 }
 
-void pack_forward(const Shape& shape, const Weights& weights, float* packed, int threads) {
-  target().pack_forward(shape, weights, packed, threads);
+void pack_forward(const Shape& shape, const Weights& weights, float* packed, int threads,
+                  Precision precision) {
+  target(shape, precision).pack_forward(shape, weights, packed, threads);
 }
-void pack_backward(const Shape& shape, const Weights& weights, float* packed, int threads) {
-  target().pack_backward(shape, weights, packed, threads);
+void pack_backward(const Shape& shape, const Weights& weights, float* packed, int threads,
+                   Precision precision) {
+  target(shape, precision).pack_backward(shape, weights, packed, threads);
 }
 uint64_t fingerprint(const float* values, int64_t count) {
   return target().fingerprint(values, count);
 }
-void forward(const Forward& call, int threads) { target().forward(call, threads); }
+void forward(const Forward& call, int threads) {
+  target(call.sequence.shape, call.sequence.precision).forward(call, threads);
+}
 void single_step(const Single& call, int threads) { target().single_step(call, threads); }
-void backward(const Backward& call, int threads) { target().backward(call, threads); }
+void backward(const Backward& call, int threads) {
+  target(call.sequence.shape, call.sequence.precision).backward(call, threads);
+}
 
 int lanes() { return target().lanes; }
+bool supports_bfloat16(const Shape& shape) { return bf16_target(shape) != nullptr; }
 const char* instruction_set() { return target().name; }
 const char* const* instruction_sets() { return known().names; }
 

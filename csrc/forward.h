@@ -26,6 +26,7 @@ class ForwardPass {
   using P = Product<S>;
   using L = Layout<S>;
   using A = Activations<S>;
+  using W = Words<S>;
 
  public:
   ForwardPass(const Forward& call, int members, Workspace& workspace)
@@ -41,8 +42,8 @@ class ForwardPass {
         zeros_(workspace.take<float>(zero_floats())),
         cells_(workspace.take<float>(shape_.batch * kept_width())),
         lists_(workspace.take<Lists>(members)) {
-    if (variant_.recurrent_mask != nullptr)
-      masked_ = workspace.take<float>(2 * shape_.batch * shape_.output);
+    if (S::kPairs || variant_.recurrent_mask != nullptr)
+      fed_ = workspace.take<float>(2 * shape_.batch * fed_width());
     if (shape_.projects()) {
       shown_ = workspace.take<float>(shape_.batch * kept_width());
       projected_ = workspace.take<float>(shape_.batch * layout_.output_floats);
@@ -57,6 +58,7 @@ class ForwardPass {
       lists.h = workspace.take<const float*>(shape_.batch);
       lists.block = workspace.take<float*>(shape_.batch);
       lists.scratch = workspace.take<float>(keeps() || !narrow() ? 0 : shape_.batch * kScratch);
+      lists.x_words = workspace.take<float>(S::kPairs ? steps_ * shape_.batch * x_width() : 0);
       if (lists_ != nullptr) lists_[m] = lists;
     }
     peephole_ = call.packed + layout_.peephole();
@@ -121,10 +123,10 @@ class ForwardPass {
     const float* c_old;
     float* c_new;
     const float* h_old;
-    float* h_new;   // where h_t goes
-    float* shown;   // where o tanh(c) goes: h_new, or the projection's input
-    float* masked;  // where m h_t goes, or null
-    const float* mask;
+    float* h_new;       // where h_t goes
+    float* shown;       // where o tanh(c) goes: h_new, or the projection's input
+    float* fed;         // where m h_t goes for the next step, in words; null where that reads h_t
+    const float* mask;  // m, or null for 1
   };
 
   struct Lists {
@@ -134,6 +136,7 @@ class ForwardPass {
     const float** h;
     float** block;  // sums of the block in hand
     float* scratch;
+    float* x_words;
   };
 
   static int64_t chunk_steps(const Shape& shape, int members) {
@@ -148,14 +151,16 @@ class ForwardPass {
   bool narrow() const { return is_narrow(shape_); }
   int64_t zero_floats() const { return std::max(kept_width(), layout_.output_floats); }
   int64_t kept_width() const { return padded(shape_.hidden); }
+  int64_t fed_width() const { return W::count(padded(shape_.output)); }
+  int64_t x_width() const { return W::count(padded(shape_.input)); }
 
   // The columns of h that a member writes: those of its units, or its share of the projection.
   Range own_outputs(const Place& place, const Range& units) const {
     if (!shape_.projects())
       return {units.begin * S::kLanes, std::min(units.end * S::kLanes, shape_.output)};
-    const Range panels =
-        Range::share(P::panels(shape_.output), place.unit_group, place.unit_groups);
-    return {panels.begin * P::kPanel, std::min(panels.end * P::kPanel, shape_.output)};
+    const Range vectors = Range::share((shape_.output + S::kLanes - 1) / S::kLanes,
+                                       place.unit_group, place.unit_groups);
+    return {vectors.begin * S::kLanes, std::min(vectors.end * S::kLanes, shape_.output)};
   }
 
   void start(const Place& place, const Range& units, const Range& outputs) {
@@ -167,10 +172,13 @@ class ForwardPass {
       float* cells = cells_ + b * kept_width();
       for (int64_t j = begin; j < end; ++j) cells[j] = sequence_.c0[b * shape_.hidden + j];
       for (int64_t j = end; j < pad; ++j) cells[j] = 0.0f;
-      if (masked_ == nullptr) continue;
-      for (int64_t j = outputs.begin; j < outputs.end; ++j) {
-        const int64_t at = b * shape_.output + j;
-        masked_[at] = variant_.recurrent_mask[at] * sequence_.h0[at];
+      if (fed_ == nullptr) continue;
+      for (int64_t j = outputs.begin; j < outputs.end; j += S::kLanes) {
+        const int lanes = static_cast<int>(std::min<int64_t>(outputs.end - j, S::kLanes));
+        const int64_t row = b * shape_.output;
+        const float* mask = variant_.recurrent_mask;
+        feed(fed_ + b * fed_width(), mask == nullptr ? nullptr : mask + row, j,
+             load_some(sequence_.h0 + row + j, lanes), lanes);
       }
     }
   }
@@ -191,16 +199,17 @@ class ForwardPass {
       row.h_new = out(step.t, step.b);
       row.shown = shape_.projects() ? shown_ + step.b * kept_width() : row.h_new;
       lists.h[r] = row.h_old;
-      row.masked = nullptr;
-      if (masked_ != nullptr) {
+      row.fed = nullptr;
+      if (fed_ != nullptr) {
         // Two buffers in turn: others may still read the last one.
-        const int64_t at = step.b * shape_.output, size = shape_.batch * shape_.output;
-        lists.h[r] = masked_ + s % 2 * size + at;
-        row.masked = masked_ + (s + 1) % 2 * size + at;
-        row.mask = variant_.recurrent_mask + at;
+        const int64_t at = step.b * fed_width(), size = shape_.batch * fed_width();
+        lists.h[r] = fed_ + s % 2 * size + at;
+        row.fed = fed_ + (s + 1) % 2 * size + at;
+        const float* mask = variant_.recurrent_mask;
+        row.mask = mask == nullptr ? nullptr : mask + step.b * shape_.output;
       }
       if (step.reset) row.c_old = row.h_old = lists.h[r] = zeros_;
-      if (narrow()) lists.x[r] = x(step);
+      if (narrow()) lists.x[r] = x_words(step, lists, r);
       row.gates = sums(first, s, position, step, lists, r);
       lists.block[r] = row.gates;
     }
@@ -218,6 +227,13 @@ class ForwardPass {
   float* out(int64_t t, int64_t b) const {
     return call_.out + t * call_.out_step + b * call_.out_row;
   }
+  // The inputs of a step as the product reads them, its number r among those that it reads.
+  const float* x_words(const Step& step, const Lists& lists, int64_t r) const {
+    if constexpr (W::kTerms == 1) return x(step);
+    float* words = lists.x_words + r * x_width();
+    W::store_row(words, x(step), shape_.input);
+    return words;
+  }
   const float* x(const Step& step) const {
     return sequence_.x + step.t * sequence_.x_step + step.b * sequence_.x_row;
   }
@@ -230,24 +246,24 @@ class ForwardPass {
       for (int64_t r = 0; r < place.local_rows(order_.running[s]); ++r) {
         const int64_t position = place.position(r);
         const Step step(sequence_, order_.rows[position], s);
-        lists.x[count] = x(step);
+        lists.x[count] = x_words(step, lists, count);
         lists.sums[count++] = sums(first, s, position, step, lists, r);
       }
-    P::run(count, {lists.x, call_.packed, shape_.input, layout_.columns}, {},
-           call_.packed + layout_.bias(), lists.sums, 0, units.begin * L::kBlockPanels,
-           units.end * L::kBlockPanels);
+    P::run(count, {lists.x, call_.packed, W::count(shape_.input), layout_.columns}, {},
+           call_.packed + layout_.bias(), lists.sums, 0, units.begin * L::kBlock,
+           units.end * L::kBlock);
   }
 
   // weight_hh h_{t-1} of the blocks from u to end, onto the sums; all of the sums where x is
   // narrow.
   void add_products(const Lists& lists, const Range& rows, int64_t u, int64_t end, int64_t offset) {
-    const Factor from_h{lists.h + rows.begin, call_.packed + layout_.hh(), shape_.output,
+    const Factor from_h{lists.h + rows.begin, call_.packed + layout_.hh(), W::count(shape_.output),
                         layout_.columns};
-    const Factor from_x{lists.x + rows.begin, call_.packed, narrow() ? shape_.input : 0,
+    const Factor from_x{lists.x + rows.begin, call_.packed, narrow() ? W::count(shape_.input) : 0,
                         layout_.columns};
     P::run(rows.end - rows.begin, from_x, from_h,
            narrow() ? call_.packed + layout_.bias() : nullptr, lists.block + rows.begin, offset,
-           u * L::kBlockPanels, end * L::kBlockPanels);
+           u * L::kBlock, end * L::kBlock);
   }
 
   // The gates of block u of every row, whose sums start at the given column of the row's sums.
@@ -330,8 +346,12 @@ class ForwardPass {
 
   static void store_hidden(const Row& row, V h, int64_t j, int lanes) {
     store_some(row.h_new + j, h, lanes);
-    if (row.masked != nullptr)
-      store_some(row.masked + j, S::mul(h, load_some(row.mask + j, lanes)), lanes);
+    if (row.fed != nullptr) feed(row.fed, row.mask, j, h, lanes);
+  }
+
+  // m h, of units from j on, as the next step reads it. Units that do not exist have h = 0.
+  static void feed(float* fed, const float* mask, int64_t j, V h, int lanes) {
+    W::store(fed, j, mask == nullptr ? h : S::mul(h, load_some(mask + j, lanes)));
   }
 
   // h_t = weight_hr (o tanh(c)), this member's share of the outputs.
@@ -342,7 +362,7 @@ class ForwardPass {
       lists.block[r] = projected_ + row.b * layout_.output_floats;
     }
     P::run(rows, {lists.h, call_.packed + layout_.hr(), shape_.hidden, shape_.output}, {}, zeros_,
-           lists.block, 0, outputs.begin / P::kPanel, P::panels(outputs.end));
+           lists.block, 0, outputs.begin, outputs.end);
     for (int64_t r = 0; r < rows; ++r) {
       const Row& row = lists.row[r];
       for (int64_t j = outputs.begin; j < outputs.end; j += S::kLanes) {
@@ -385,7 +405,7 @@ class ForwardPass {
   float* cells_;  // (B, padded(H)): c_0, and the present memory where nothing is kept
   Lists* lists_;
   const float* peephole_;
-  float* masked_ = nullptr;     // (2, B, P)
+  float* fed_ = nullptr;        // (2, B, fed_width())
   float* shown_ = nullptr;      // (B, padded(H))
   float* projected_ = nullptr;  // (B, output_floats)
   float* sums_ = nullptr;       // (steps of a chunk, B, columns)

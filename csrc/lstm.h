@@ -41,6 +41,12 @@ struct Weights {
   const float* peephole;   // (3H), of the gates i, f, o, or null
 };
 
+// What products are computed from; they are summed in float32 either way.
+enum class Precision {
+  kFloat32,
+  kBfloat16,  // both factors are rounded to 8 bits, where supports_bfloat16(); else float32 runs
+};
+
 // What makes the cell differ from the textbook's. The defaults are the textbook's.
 struct Variant {
   bool peepholes = false;  // whether the packed weights have any
@@ -63,6 +69,7 @@ struct Sequence {
   const int64_t* lengths;  // (B), from 0 to T; null where every row has T steps
   const uint8_t* reset;    // (T, B), not 0 where the state is zeroed before step t; or null
   Variant variant;
+  Precision precision = Precision::kFloat32;  // the one that the weights were packed for
 };
 
 // Buffers for the backward pass: every gate and memory cell, in the kernel's own order. Row (t, b)
@@ -122,10 +129,12 @@ struct Single {
 // aligned to 64 bytes, for as long as the weights do not change. They are of one process: their
 // order depends on the instruction set. `threads` is the most that may work on the call, here and
 // below.
-int64_t packed_forward_floats(const Shape& shape);
-int64_t packed_backward_floats(const Shape& shape);
-void pack_forward(const Shape& shape, const Weights& weights, float* packed, int threads);
-void pack_backward(const Shape& shape, const Weights& weights, float* packed, int threads);
+int64_t packed_forward_floats(const Shape& shape, Precision precision = Precision::kFloat32);
+int64_t packed_backward_floats(const Shape& shape, Precision precision = Precision::kFloat32);
+void pack_forward(const Shape& shape, const Weights& weights, float* packed, int threads,
+                  Precision precision = Precision::kFloat32);
+void pack_backward(const Shape& shape, const Weights& weights, float* packed, int threads,
+                   Precision precision = Precision::kFloat32);
 
 void forward(const Forward& call, int threads);
 void single_step(const Single& call, int threads);
@@ -137,6 +146,10 @@ uint64_t fingerprint(const float* values, int64_t count);
 
 // Units in one block of the kept gates.
 int lanes();
+
+// Whether there are bf16 products for a layer of this shape, with the instruction set in use: not
+// where it projects.
+bool supports_bfloat16(const Shape& shape);
 
 // The instruction set in use: the best that the processor has, or the one chosen since.
 const char* instruction_set();

@@ -12,6 +12,7 @@
 
 #include "lstm.h"
 #include "product.h"
+#include "words.h"
 
 namespace carousel {
 
@@ -32,9 +33,11 @@ struct Sums {
 template <class S>
 struct Outer {
   using V = typename S::V;
+  using W = Words<S>;
   static constexpr int kRows = S::kOuterRows;
   static constexpr int kColumns = S::kOuterVectors * S::kLanes;
   static constexpr int64_t kChainRows = 256;
+  static constexpr int64_t kChainWords = kChainRows / W::kTerms;
 
   static constexpr int64_t panels(int64_t columns) { return (columns + kColumns - 1) / kColumns; }
   static constexpr int64_t right_floats(int64_t columns, int64_t rows) {
@@ -52,12 +55,24 @@ struct Outer {
     const int64_t columns = one.columns + other.columns;
     for (int64_t p = first; p < last; ++p) {
       const int64_t start = p * kColumns, wide = width(columns, p);
-      float* to = packed + start * rows;
-      for (int64_t r = 0; r < rows; ++r, to += wide) {
-        const int64_t written = copy(one, r, start, wide, to);
-        const int64_t begin = start + written - one.columns;
-        const int64_t more = copy(other, r, begin, wide - written, to + written);
-        std::fill(to + written + more, to + wide, 0.0f);
+      float* to = packed + start * W::count(rows);
+      for (int64_t r = 0; r < rows; r += W::kTerms, to += wide) {
+        if constexpr (W::kTerms == 1) {
+          gather(one, other, r, start, wide, to);
+        } else {
+          float line[W::kTerms][kColumns];
+          for (int64_t t = 0; t < W::kTerms; ++t) {
+            if (r + t < rows) {
+              gather(one, other, r + t, start, wide, line[t]);
+            } else {
+              std::fill_n(line[t], wide, 0.0f);
+            }
+          }
+          for (int64_t j = 0; j < wide; j += S::kLanes) {
+            const V terms[] = {S::load(line[0] + j), S::load(line[1] + j)};
+            S::store(to + j, W::join(terms));
+          }
+        }
       }
     }
   }
@@ -67,11 +82,22 @@ struct Outer {
                         float* packed) {
     constexpr int64_t kLine = 16;  // floats of a cache line, which is read once
     for (int64_t c = first; c < last; c += kLine) {
-      float* to = packed + c * rows;
-      for (int64_t r = 0; r < rows; ++r)
+      const int64_t words = W::count(rows);
+      float* to = packed + c * words;
+      for (int64_t k = 0; k < words; ++k) {
+        const float* from = row[k * W::kTerms] + c;
+        [[maybe_unused]] float line[kLine];
+        if constexpr (W::kTerms > 1) {
+          const float* next = 2 * k + 1 < rows ? row[2 * k + 1] + c : nullptr;
+          for (int64_t j = 0; j < kLine; j += S::kLanes) {
+            const V terms[] = {S::load(from + j), next == nullptr ? S::zero() : S::load(next + j)};
+            S::store(line + j, W::join(terms));
+          }
+          from = line;
+        }
         for (int64_t tile = 0; tile < kLine / kRows; ++tile)
-          std::memcpy(to + (tile * rows + r) * kRows, row[r] + c + tile * kRows,
-                      kRows * sizeof(float));
+          std::memcpy(to + (tile * words + k) * kRows, from + tile * kRows, kRows * sizeof(float));
+      }
     }
   }
 
@@ -80,10 +106,12 @@ struct Outer {
   static void tile(const float* left, const float* right, int64_t rows, bool add, int64_t p,
                    const Sums& one, const Sums& other, int height) {
     const int64_t wide = width(one.columns + other.columns, p);
-    right += p * kColumns * rows;
-    for (int64_t r = 0; r < rows; r += kChainRows) {
+    prefetch(p, wide, one, other, height);
+    const int64_t words = W::count(rows);
+    right += p * kColumns * words;
+    for (int64_t r = 0; r < words; r += kChainWords) {
       float sums[kRows * kColumns];
-      const int64_t depth = std::min(rows - r, kChainRows);
+      const int64_t depth = std::min(words - r, kChainWords);
       accumulate<S::kOuterVectors>(left + r * kRows, right + r * wide, depth, wide, sums);
       const int64_t start = p * kColumns;
       const int64_t here = std::clamp<int64_t>(one.columns - start, 0, wide);
@@ -98,6 +126,28 @@ struct Outer {
   }
 
  private:
+  // What a tile will be added to comes from far away: it is called before the sums are made.
+  static void prefetch(int64_t p, int64_t wide, const Sums& one, const Sums& other, int height) {
+#if defined(__GNUC__)
+    for (int64_t j = 0; j < wide; j += 16) {
+      const int64_t column = p * kColumns + j;
+      const bool first = column < one.columns;
+      const float* to = first ? one.matrix + column : other.matrix + (column - one.columns);
+      const int64_t stride = first ? one.columns : other.columns;
+      for (int i = 0; i < height; ++i) __builtin_prefetch(to + i * stride, 1);
+    }
+#endif
+  }
+
+  // Columns start to start + wide of row r of both matrices, zeros past the end.
+  static void gather(const RightRows& one, const RightRows& other, int64_t r, int64_t start,
+                     int64_t wide, float* to) {
+    const int64_t written = copy(one, r, start, wide, to);
+    const int64_t begin = start + written - one.columns;
+    const int64_t more = copy(other, r, begin, wide - written, to + written);
+    std::fill(to + written + more, to + wide, 0.0f);
+  }
+
   // Up to `most` floats of row r from column `begin` on; returns how many there were.
   static int64_t copy(const RightRows& from, int64_t r, int64_t begin, int64_t most, float* to) {
     const int64_t n = std::min(from.columns - begin, most);
@@ -124,7 +174,7 @@ struct Outer {
       for (int v = 0; v < kVectors; ++v) column[v] = S::load(right + v * S::kLanes);
       for (int i = 0; i < kRows; ++i) {
         const V value = S::broadcast(left + i);
-        for (int v = 0; v < kVectors; ++v) sum[i][v] = S::fma(value, column[v], sum[i][v]);
+        for (int v = 0; v < kVectors; ++v) sum[i][v] = W::multiply_add(value, column[v], sum[i][v]);
       }
     }
     for (int i = 0; i < kRows; ++i)

@@ -18,6 +18,7 @@ namespace carousel {
 template <class S>
 struct Layout {
   using P = Product<S>;
+  using W = Words<S>;
   static constexpr int64_t kBlock = 4 * S::kLanes;             // columns of one block of units
   static constexpr int64_t kBlockPanels = kBlock / P::kPanel;  // and its panels
   static_assert(kBlock % P::kPanel == 0, "a block of units is whole panels");
@@ -35,17 +36,17 @@ struct Layout {
         shape_(shape) {}
 
   // Forward: weight_ih (I, columns), weight_hh (P, columns), bias (columns), weight_hr (H, P),
-  // peephole.
-  int64_t hh() const { return shape_.input * columns; }
-  int64_t bias() const { return hh() + shape_.output * columns; }
+  // peephole; the rows of the first two in words.
+  int64_t hh() const { return W::count(shape_.input) * columns; }
+  int64_t bias() const { return hh() + W::count(shape_.output) * columns; }
   int64_t hr() const { return bias() + columns; }
   int64_t peephole() const {
     return hr() + (shape_.projects() ? shape_.hidden * output_floats : 0);
   }
   int64_t forward_floats() const { return peephole() + 3 * padded(shape_.hidden); }
   // Backward: weight_hh (columns, P), weight_ih (columns, I), weight_hr (P, H), peephole.
-  int64_t ih_back() const { return columns * output_floats; }
-  int64_t hr_back() const { return ih_back() + columns * input_floats; }
+  int64_t ih_back() const { return W::count(columns) * output_floats; }
+  int64_t hr_back() const { return ih_back() + W::count(columns) * input_floats; }
   int64_t peephole_back() const {
     return hr_back() + (shape_.projects() ? shape_.output * hidden_floats() : 0);
   }
@@ -63,6 +64,7 @@ struct Packing {
   using V = typename S::V;
   using P = Product<S>;
   using L = Layout<S>;
+  using W = Words<S>;
 
   // The share of one of several workers; the pieces do not overlap.
   static void forward(const Shape& shape, const Weights& w, float* packed, int64_t worker,
@@ -117,18 +119,27 @@ struct Packing {
     const int64_t units = std::min<int64_t>(shape.hidden - u * S::kLanes, S::kLanes);
     for (int64_t gate = 0; gate < 4; ++gate) {
       const int64_t panel = u * L::kBlockPanels + gate / S::kPanelVectors;
-      float* to = packed + panel * depth * P::kPanel + gate % S::kPanelVectors * S::kLanes;
+      float* to =
+          packed + panel * W::count(depth) * P::kPanel + gate % S::kPanelVectors * S::kLanes;
       const float* from = weight + (gate * shape.hidden + u * S::kLanes) * depth;
       int64_t k = 0;
       if (units == S::kLanes)
         for (; k + S::kLanes <= depth; k += S::kLanes) {
           V column[S::kLanes];
           S::transpose(from + k, depth, column);
-          for (int i = 0; i < S::kLanes; ++i) S::store(to + (k + i) * P::kPanel, column[i]);
+          for (int i = 0; i < S::kLanes; i += W::kTerms)
+            S::store(to + (k + i) / W::kTerms * P::kPanel, W::join(column + i));
         }
-      for (; k < depth; ++k)
-        for (int64_t lane = 0; lane < S::kLanes; ++lane)
-          to[k * P::kPanel + lane] = lane < units ? from[lane * depth + k] : 0.0f;
+      for (; k < depth; k += W::kTerms) {
+        V column[W::kTerms];
+        for (int64_t t = 0; t < W::kTerms; ++t) {
+          float lane[S::kLanes] = {};
+          if (k + t < depth)
+            for (int64_t i = 0; i < units; ++i) lane[i] = from[i * depth + k + t];
+          column[t] = S::load(lane);
+        }
+        S::store(to + k / W::kTerms * P::kPanel, W::join(column));
+      }
     }
   }
 
@@ -137,16 +148,26 @@ struct Packing {
                                float* packed, int64_t worker, int64_t workers) {
     const L layout(shape);
     for (int64_t p = worker; p < P::panels(width); p += workers)
-      for (int64_t k = 0; k < layout.columns; ++k) {
+      for (int64_t k = 0; k < layout.columns; k += W::kTerms) {
         const int64_t gate = k / S::kLanes % 4;
         const int64_t unit = k / L::kBlock * S::kLanes + k % S::kLanes;
-        float* to = row_of(packed, layout.columns, width, p, k);
-        if (unit < shape.hidden) {
-          piece(weight + (gate * shape.hidden + unit) * width, p, width, to);
-        } else {
-          std::memset(to, 0, static_cast<size_t>(P::width(width, p)) * sizeof(float));
-        }
+        const float* from = weight + (gate * shape.hidden + unit) * width;
+        pieces(from, width, std::min<int64_t>(shape.hidden - unit, W::kTerms), p,
+               row_of(packed, W::count(layout.columns), width, p, k / W::kTerms));
       }
+  }
+
+  // What panel p holds of `rows` rows of so many columns, in words; zeros past the end and where
+  // there are fewer rows than a word has terms.
+  static void pieces(const float* row, int64_t columns, int64_t rows, int64_t p, float* to) {
+    const int64_t start = p * P::kPanel;
+    for (int64_t j = 0; j < P::width(columns, p); j += S::kLanes) {
+      const int n = static_cast<int>(std::min<int64_t>(columns - start - j, S::kLanes));
+      V terms[W::kTerms];
+      for (int64_t t = 0; t < W::kTerms; ++t)
+        terms[t] = t < rows ? S::load_first(row + t * columns + start + j, n) : S::zero();
+      S::store(to + j, W::join(terms));
+    }
   }
 
   // Row k of panel p of a packed matrix (depth, columns).

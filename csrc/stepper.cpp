@@ -21,8 +21,17 @@ void Stepper::step(const float* x, int64_t x_row, float* out, int threads) {
     const bool last = &layer == &layers_.back();
     const Shape& s = layer.shape;
     float* to = last ? out : layer.out.data();
-    const Sequence sequence{s,       false,   x,       0,       x_row,
-                            layer.h, layer.c, nullptr, nullptr, layer.variant};
+    const Sequence sequence{s,
+                            false,
+                            x,
+                            0,
+                            x_row,
+                            layer.h,
+                            layer.c,
+                            nullptr,
+                            nullptr,
+                            layer.variant,
+                            Precision::kFloat32};
     const Forward call{sequence, layer.packed,       to,   0, s.output, layer.h,
                        layer.c,  {nullptr, nullptr}, turn_};
     const int64_t work = s.batch * 4 * s.hidden * (s.input + s.output);

@@ -22,6 +22,7 @@ struct ChunkRow {
   const float* c_new;
   const float* h_old;  // (P)
   float* slopes;       // (4 * padded(H))
+  float* words;        // the same as factors of products
 };
 
 template <class S>
@@ -137,7 +138,7 @@ class WeightGradients {
       for (int64_t tile = mine.begin; tile < mine.end; ++tile) {
         const Rows rows = rows_of(tile * O::kRows);
         if (rows.left <= 0) continue;
-        O::tile(left + tile * O::kRows * count, right, count, add, p,
+        O::tile(left + tile * O::kRows * Words<S>::count(count), right, count, add, p,
                 {one.matrix + rows.first * one.columns, one.columns},
                 {other.matrix + rows.first * other.columns, other.columns},
                 static_cast<int>(std::min<int64_t>(rows.left, O::kRows)));

@@ -60,10 +60,17 @@ struct Implementation {
   }
 
   static const Target* target() {
-    static const Target table = {
-        S::kName,      S::kLanes,      &packed_forward_floats, &packed_backward_floats,
-        &pack_forward, &pack_backward, &fingerprint,           &forward,
-        &single_step,  &backward};
+    static const Target table = {S::kName,
+                                 S::kLanes,
+                                 &packed_forward_floats,
+                                 &packed_backward_floats,
+                                 &pack_forward,
+                                 &pack_backward,
+                                 &fingerprint,
+                                 &forward,
+                                 &single_step,
+                                 &backward,
+                                 S::kPairs};
     return &table;
   }
 

@@ -17,12 +17,14 @@ struct Target {
   void (*forward)(const Forward&, int);
   void (*single_step)(const Single&, int);
   void (*backward)(const Backward&, int);
+  bool bf16;  // whether products are of bf16; such a target runs no layer that projects
 };
 
 // Null where this build or this processor lacks it.
 const Target* portable_target();
 const Target* avx2_target();
 const Target* avx512_target();
+const Target* avx512bf16_target();  // products of bf16; for layers that do not project
 const Target* neon_target();
 
 // Scratch memory of the calling thread, aligned to 64 bytes, until its next call.

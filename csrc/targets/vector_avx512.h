@@ -14,6 +14,7 @@ struct Avx512 {
   static constexpr int kTileRows = 6;
   static constexpr int kOuterRows = 8;  // the tile of the weight gradient: 8 rows x 3 vectors
   static constexpr int kOuterVectors = 3;
+  static constexpr bool kPairs = false;  // factors are float32, see words.h
 
   using V = __m512;
 

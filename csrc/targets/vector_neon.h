@@ -14,6 +14,7 @@ struct Neon {
   static constexpr int kTileRows = 6;
   static constexpr int kOuterRows = 4;  // the tile of the weight gradient: 4 rows x 4 vectors
   static constexpr int kOuterVectors = 4;
+  static constexpr bool kPairs = false;  // factors are float32, see words.h
 
   using V = float32x4_t;
 

@@ -14,6 +14,7 @@ struct Portable {
   static constexpr int kTileRows = 4;
   static constexpr int kOuterRows = 4;
   static constexpr int kOuterVectors = 2;
+  static constexpr bool kPairs = false;  // factors are float32, see words.h
 
   struct V {
     float lane[kLanes];

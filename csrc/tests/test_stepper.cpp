@@ -16,11 +16,21 @@ using test::Random;
 
 // The public functions, as a table like those of the instruction sets.
 const carousel::Target kPublic = {
-    carousel::instruction_set(),      carousel::lanes(),
-    &carousel::packed_forward_floats, &carousel::packed_backward_floats,
-    &carousel::pack_forward,          &carousel::pack_backward,
-    &carousel::fingerprint,           &carousel::forward,
-    &carousel::single_step,           &carousel::backward};
+    carousel::instruction_set(),
+    carousel::lanes(),
+    [](const Shape& s) { return carousel::packed_forward_floats(s); },
+    [](const Shape& s) { return carousel::packed_backward_floats(s); },
+    [](const Shape& s, const carousel::Weights& w, float* to, int threads) {
+      carousel::pack_forward(s, w, to, threads);
+    },
+    [](const Shape& s, const carousel::Weights& w, float* to, int threads) {
+      carousel::pack_backward(s, w, to, threads);
+    },
+    &carousel::fingerprint,
+    &carousel::forward,
+    &carousel::single_step,
+    &carousel::backward,
+    false};
 
 carousel::Weights weights_of(const LayerCase& layer) {
   return {layer.weight_ih.data(),

@@ -9,7 +9,8 @@
 
 namespace carousel {
 const Target* two_halves_target();
-}
+const Target* portable_pairs_target();
+}  // namespace carousel
 
 namespace test {
 
@@ -32,6 +33,19 @@ inline std::vector<const carousel::Target*> tested_targets() {
 #endif
 #if defined(CAROUSEL_HAS_AVX512)
   if (can_run("avx512")) targets.push_back(carousel::avx512_target());
+#endif
+  return targets;
+}
+
+// Those with products of bf16.
+inline std::vector<const carousel::Target*> tested_bf16_targets() {
+  std::vector<const carousel::Target*> targets;
+#if defined(CAROUSEL_HAS_PORTABLE_PAIRS)
+  targets.push_back(carousel::portable_pairs_target());
+#endif
+#if defined(CAROUSEL_HAS_AVX512BF16)
+  if (carousel::supports_bfloat16({1, 1, 1, 1, 1}))
+    targets.push_back(carousel::avx512bf16_target());
 #endif
   return targets;
 }

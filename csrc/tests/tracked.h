@@ -23,6 +23,7 @@ struct Tracked {
 };
 
 constexpr double kUnderflow = 0x1p-149;
+constexpr double kLeastNormal = 0x1p-126;
 
 inline Tracked operator+(const Tracked& a, const Tracked& b) {
   if (a.largest() == 0.0) return b;  // exact
@@ -39,6 +40,11 @@ inline Tracked operator*(const Tracked& a, const Tracked& b) {
   const double value = a.value * b.value;
   return {value, (1.0 + kRoundoff) * a.largest() * b.largest() - std::fabs(value) + kUnderflow};
 }
+
+// The share of a factor by which it may have been rounded before it was multiplied in a sum: 2^-8
+// where factors are bf16.
+inline double factor_rounding = 0.0;
+constexpr double kBf16Roundoff = 0x1p-8;
 
 // A sum of n terms takes each through at most n - 1 additions, and products through one rounding
 // more. Terms that are exactly 0 change no sum.
@@ -67,8 +73,11 @@ class Sum<Tracked> {
     largest_ += term.largest();
   }
   void add(const Tracked& a, const Tracked& b) {
-    const double most = a.largest() * b.largest();
+    double most = a.largest() * b.largest();
     if (most == 0.0) return;
+    most *= (1.0 + factor_rounding) * (1.0 + factor_rounding);
+    // Numbers below the least normal one count as 0 where factors are bf16.
+    if (factor_rounding > 0.0) most += kLeastNormal * (a.largest() + b.largest() + 1.0);
     ++terms_;
     value_ += a.value * b.value;
     error_ += most - std::fabs(a.value * b.value) + kUnderflow;

@@ -17,6 +17,7 @@ struct TwoHalves {
   static constexpr int kTileRows = 6;
   static constexpr int kOuterRows = 8;
   static constexpr int kOuterVectors = 3;
+  static constexpr bool kPairs = false;  // factors are float32, see words.h
 
   using Half = Avx2;
   struct V {

@@ -24,7 +24,10 @@ struct Rows {
   std::vector<const float*> rows;
 
   Rows(Random& random, int64_t count, int64_t columns) {
-    for (int64_t r = 0; r < count; ++r) row.push_back(random.numbers(columns, 1.0));
+    for (int64_t r = 0; r < count; ++r) {
+      row.push_back(random.numbers(columns, 1.0));
+      for (float& number : row.back()) number = test::factor(number);
+    }
     for (const std::vector<float>& values : row) rows.push_back(values.data());
   }
   float at(int64_t r, int64_t j) const { return rows[static_cast<size_t>(r)][j]; }
@@ -45,7 +48,8 @@ struct Right {
         scaled(with_scale) {}
   double at(int64_t r, int64_t j) const {
     if (j >= columns) return static_cast<double>(other.at(r, j - columns));
-    return static_cast<double>(one.at(r, j)) * (scaled ? static_cast<double>(scale.at(r, j)) : 1.0);
+    // Scaled numbers are rounded to factors after that.
+    return static_cast<double>(scaled ? test::factor(one.at(r, j) * scale.at(r, j)) : one.at(r, j));
   }
   carousel::RightRows first() const {
     return {one.rows.data(), scaled ? scale.rows.data() : nullptr, columns};
@@ -84,8 +88,8 @@ void test_product(Random& random, int64_t count, int64_t lefts, int64_t first, i
       std::vector<float>(static_cast<size_t>(lefts * second + 1), before)};
   for (int64_t tile = 0; tile < lefts / O::kRows; ++tile)
     for (int64_t panel = 0; panel < O::panels(first + second); ++panel)
-      O::tile(p.left.data() + tile * O::kRows * count, p.right.data(), count, add, panel,
-              {matrix[0].data() + tile * O::kRows * first, first},
+      O::tile(p.left.data() + tile * O::kRows * O::W::count(count), p.right.data(), count, add,
+              panel, {matrix[0].data() + tile * O::kRows * first, first},
               {matrix[1].data() + tile * O::kRows * second, second}, height);
   for (const std::vector<float>& m : matrix)
     check(test::bits_of(m.back()) == test::bits_of(before), "wrote behind a matrix");

@@ -18,6 +18,7 @@ using test::Random;
 using test::S;
 using Layout = carousel::Layout<S>;
 using Packing = carousel::Packing<S>;
+using Words = carousel::Words<S>;
 
 constexpr int64_t W = S::kLanes;
 constexpr int64_t kPanel = S::kPanelVectors * W;
@@ -63,7 +64,12 @@ int64_t whole_vectors(int64_t columns) { return (columns + W - 1) / W * W; }
 float element(const std::vector<float>& packed, int64_t start, int64_t K, int64_t N, int64_t k,
               int64_t j) {
   const int64_t panel = j / kPanel * kPanel, width = std::min(kPanel, whole_vectors(N) - panel);
-  return packed[static_cast<size_t>(start + panel * K + k * width + j % kPanel)];
+  const int64_t word = k / Words::kTerms, words = Words::count(K);
+  const float value =
+      packed[static_cast<size_t>(start + panel * words + word * width + j % kPanel)];
+  if (!S::kPairs) return value;
+  const uint32_t bits = test::bits_of(value);
+  return test::float_of(k % 2 == 0 ? bits << 16 : bits & 0xffff0000u);
 }
 
 void equal(float got, float wanted, const char* what, int64_t k, int64_t j) {
@@ -99,10 +105,10 @@ void test_forward(const Layer& layer, const Weights& weights, int64_t workers) {
     const int64_t row = weight_row(j, s.hidden);
     for (int64_t k = 0; k < s.input; ++k)
       equal(element(p, 0, s.input, layout.columns, k, j),
-            row < 0 ? 0.0f : at(layer.ih, row * s.input + k), "ih", k, j);
+            row < 0 ? 0.0f : test::factor(at(layer.ih, row * s.input + k)), "ih", k, j);
     for (int64_t k = 0; k < s.output; ++k)
       equal(element(p, layout.hh(), s.output, layout.columns, k, j),
-            row < 0 ? 0.0f : at(layer.hh, row * s.output + k), "hh", k, j);
+            row < 0 ? 0.0f : test::factor(at(layer.hh, row * s.output + k)), "hh", k, j);
     float bias = 0.0f;
     if (row >= 0 && weights.bias_ih != nullptr) bias += weights.bias_ih[row];
     if (row >= 0 && weights.bias_hh != nullptr) bias += weights.bias_hh[row];
@@ -124,10 +130,12 @@ void test_backward(const Layer& layer, const Weights& weights, int64_t workers) 
     const int64_t row = weight_row(k, s.hidden);
     for (int64_t j = 0; j < whole_vectors(s.output); ++j)
       equal(element(p, 0, layout.columns, s.output, k, j),
-            row < 0 || j >= s.output ? 0.0f : at(layer.hh, row * s.output + j), "hh back", k, j);
+            row < 0 || j >= s.output ? 0.0f : test::factor(at(layer.hh, row * s.output + j)),
+            "hh back", k, j);
     for (int64_t j = 0; weights.weight_ih != nullptr && j < whole_vectors(s.input); ++j)
       equal(element(p, layout.ih_back(), layout.columns, s.input, k, j),
-            row < 0 || j >= s.input ? 0.0f : at(layer.ih, row * s.input + j), "ih back", k, j);
+            row < 0 || j >= s.input ? 0.0f : test::factor(at(layer.ih, row * s.input + j)),
+            "ih back", k, j);
   }
   for (int64_t k = 0; s.projects() && k < s.output; ++k)
     for (int64_t j = 0; j < whole_vectors(s.hidden); ++j)
@@ -142,6 +150,7 @@ int tests(int, char**) {
   for (const int64_t hidden : {int64_t{1}, W - 1, W, W + 1, 2 * W, 3 * W + 5, int64_t{70}})
     for (const int64_t input : {int64_t{1}, W, 2 * kPanel + 3})
       for (const int64_t output : {hidden, (hidden + 1) / 2}) {
+        if (S::kPairs && output != hidden) continue;  // bf16 runs no layer that projects
         const Layer layer(random, {0, 0, input, hidden, output});
         for (const int64_t workers : {1, 2, 5}) {
           test_forward(layer, layer.weights(), workers);

@@ -12,41 +12,63 @@
 namespace {
 
 using carousel::Factor;
-using carousel::kChain;
+using carousel::Words;
 using test::check;
 using test::Random;
 using test::S;
 using P = carousel::Product<S>;
 
 constexpr int64_t kPanel = P::kPanel;
-constexpr int64_t kDepth = P::kDepth;
+constexpr int64_t kDepth = P::kDepth * Words<S>::kTerms;  // in terms, as is the next
+constexpr int64_t kChain = Words<S>::kChain * Words<S>::kTerms;
 constexpr float kUnwritten = std::numeric_limits<float>::quiet_NaN();
 
 // Rows of a left factor, each a block of memory of its own, and a matrix (K, N) with its panels.
 struct Operands {
   int64_t depth, columns;
-  std::vector<std::vector<float>> row;
+  std::vector<std::vector<float>> numbers, row;  // as they are, and in words
   std::vector<const float*> rows;
   std::vector<float> matrix, panels;
 
   Operands(Random& random, int64_t count, int64_t K, int64_t N) : depth(K), columns(N) {
-    for (int64_t r = 0; r < count; ++r) row.push_back(random.numbers(K, 1.0));
+    for (int64_t r = 0; r < count; ++r) {
+      numbers.push_back(random.numbers(K, 1.0));
+      for (float& number : numbers.back()) number = test::factor(number);
+      row.emplace_back(static_cast<size_t>(whole_vectors(K)));
+      Words<S>::store_row(row.back().data(), numbers.back().data(), K);
+    }
     for (const std::vector<float>& values : row) rows.push_back(values.data());
     matrix = random.numbers(K * N, 1.0);
-    panels.assign(static_cast<size_t>(whole_vectors(N) * K), 0.0f);
-    for (int64_t k = 0; k < K; ++k)
-      for (int64_t j = 0; j < N; ++j) {
+    for (float& number : matrix) number = test::factor(number);
+    const int64_t depth_in_words = Words<S>::count(K);
+    panels.assign(static_cast<size_t>(whole_vectors(N) * depth_in_words), 0.0f);
+    for (int64_t k = 0; k < depth_in_words; ++k)
+      for (int64_t j = 0; j < N; j += S::kLanes) {
         const int64_t p = j / kPanel, width = std::min(kPanel, whole_vectors(N) - p * kPanel);
-        panels[static_cast<size_t>(p * kPanel * K + k * width + j % kPanel)] = at(k, j);
+        test::V terms[Words<S>::kTerms];
+        for (int64_t t = 0; t < Words<S>::kTerms; ++t)
+          terms[t] = vector(k * Words<S>::kTerms + t, j);
+        S::store(panels.data() + p * kPanel * depth_in_words + k * width + j % kPanel,
+                 Words<S>::join(terms));
       }
+  }
+  // Columns j to j + kLanes of a row of the matrix.
+  test::V vector(int64_t k, int64_t j) const {
+    float lane[S::kLanes] = {};
+    for (int64_t i = 0; i < S::kLanes && k < depth && j + i < columns; ++i) lane[i] = at(k, j + i);
+    return S::load(lane);
   }
   static int64_t whole_vectors(int64_t count) {
     return (count + S::kLanes - 1) / S::kLanes * S::kLanes;
   }
   float at(int64_t k, int64_t j) const { return matrix[static_cast<size_t>(k * columns + j)]; }
-  float left(int64_t r, int64_t k) const { return rows[static_cast<size_t>(r)][k]; }
-  Factor factor() const { return {rows.data(), panels.data(), depth, columns}; }
-  Factor factor_of(int64_t r) const { return {rows.data() + r, panels.data(), depth, columns}; }
+  float left(int64_t r, int64_t k) const {
+    return numbers[static_cast<size_t>(r)][static_cast<size_t>(k)];
+  }
+  Factor factor() const { return {rows.data(), panels.data(), Words<S>::count(depth), columns}; }
+  Factor factor_of(int64_t r) const {
+    return {rows.data() + r, panels.data(), Words<S>::count(depth), columns};
+  }
 };
 
 // Rows of the result, with one float more on either side that must stay as it was.
@@ -108,19 +130,20 @@ void same(const Result& a, const float* b, int64_t r, int64_t column, int64_t co
 }
 
 void test_dimensions(Random& random, const Dimensions& d) {
-  const int64_t panels = P::panels(d.columns), whole = Operands::whole_vectors(d.columns);
+  const int64_t whole = Operands::whole_vectors(d.columns);
   const Operands first(random, d.rows, d.first_depth, d.columns);
   const Operands second(random, d.rows, d.second_depth, d.columns);
   std::vector<float> base = random.numbers(whole, 1.0);
 
   Result from_base(d.rows, whole, kUnwritten);
-  P::run(d.rows, first.factor(), second.factor(), base.data(), from_base.rows.data(), 0, 0, panels);
+  P::run(d.rows, first.factor(), second.factor(), base.data(), from_base.rows.data(), 0, 0,
+         d.columns);
   from_base.check_edges();
   compare(first, second, base, from_base, d);
 
   // Onto what is there.
   Result onto(d.rows, whole, 0.5f);
-  P::run(d.rows, first.factor(), second.factor(), nullptr, onto.rows.data(), 0, 0, panels);
+  P::run(d.rows, first.factor(), second.factor(), nullptr, onto.rows.data(), 0, 0, d.columns);
   onto.check_edges();
   compare(first, second, std::vector<float>(static_cast<size_t>(whole), 0.5f), onto, d);
 
@@ -128,18 +151,20 @@ void test_dimensions(Random& random, const Dimensions& d) {
   for (int64_t r = 0; r < d.rows; ++r) {
     Result alone(1, whole, kUnwritten);
     P::run(1, first.factor_of(r), second.factor_of(r), base.data(), alone.rows.data(), 0, 0,
-           panels);
+           d.columns);
     same(from_base, alone.rows[0], r, 0, whole, "the rows beside it");
   }
-  for (int64_t p = 0; p < panels; ++p) {
-    const int64_t width = std::min(kPanel, whole - p * kPanel);
-    Result panel(d.rows, width, kUnwritten);
-    P::run(d.rows, first.factor(), second.factor(), base.data(), panel.rows.data(), p * kPanel, p,
-           p + 1);
-    panel.check_edges();
-    for (int64_t r = 0; r < d.rows; ++r)
-      same(from_base, panel.rows[static_cast<size_t>(r)], r, p * kPanel, width, "its panels");
-  }
+  // From every vector on, to the end of its panel and past it.
+  for (int64_t j = 0; j < d.columns; j += S::kLanes)
+    for (const int64_t end : {(j / kPanel + 1) * kPanel, j + kPanel}) {
+      const int64_t last = std::min(end, d.columns);
+      const int64_t width = Operands::whole_vectors(last) - j;
+      Result part(d.rows, width, kUnwritten);
+      P::run(d.rows, first.factor(), second.factor(), base.data(), part.rows.data(), j, j, last);
+      part.check_edges();
+      for (int64_t r = 0; r < d.rows; ++r)
+        same(from_base, part.rows[static_cast<size_t>(r)], r, j, width, "its columns");
+    }
 }
 
 void test_no_second_factor(Random& random) {
@@ -150,9 +175,9 @@ void test_no_second_factor(Random& random) {
     const std::vector<float> base = random.numbers(2 * kPanel, 1.0);
     const int64_t whole = Operands::whole_vectors(d.columns);
     Result as_first(d.rows, whole, kUnwritten), as_second(d.rows, whole, kUnwritten);
-    P::run(d.rows, only.factor(), {}, base.data(), as_first.rows.data(), 0, 0, 2);
+    P::run(d.rows, only.factor(), {}, base.data(), as_first.rows.data(), 0, 0, d.columns);
     compare(only, none, base, as_first, d);
-    P::run(d.rows, {}, only.factor(), base.data(), as_second.rows.data(), 0, 0, 2);
+    P::run(d.rows, {}, only.factor(), base.data(), as_second.rows.data(), 0, 0, d.columns);
     for (int64_t r = 0; r < d.rows; ++r)
       same(as_first, as_second.rows[static_cast<size_t>(r)], r, 0, whole, "which factor it has");
   }
@@ -163,10 +188,12 @@ void test_shared_rows(Random& random) {
   Operands first(random, 6, 5, kPanel), second(random, 6, 9, kPanel);
   const std::vector<float> zeros(9, 0.0f);
   second.rows[1] = second.rows[4] = zeros.data();
+  second.numbers[1] = second.numbers[4] = zeros;
   first.rows[4] = first.rows[1];
+  first.numbers[4] = first.numbers[1];
   const std::vector<float> base = random.numbers(kPanel, 1.0);
   Result result(6, kPanel, kUnwritten);
-  P::run(6, first.factor(), second.factor(), base.data(), result.rows.data(), 0, 0, 1);
+  P::run(6, first.factor(), second.factor(), base.data(), result.rows.data(), 0, 0, kPanel);
   compare(first, second, base, result, {6, 5, 9, kPanel});
   same(result, result.rows[4], 1, 0, kPanel, "its place");
 }

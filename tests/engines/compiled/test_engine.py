@@ -11,6 +11,7 @@ import torch
 
 from carousel.engines import CellVariant, EngineOptions, LayerWeights, State
 from carousel.engines.compiled import CompiledEngine
+from carousel.engines.compiled.native import module as native
 from carousel.engines.reference import ReferenceEngine
 from carousel.nn import LSTM
 from variant_runs import Call, call, differences, numbers
@@ -255,6 +256,41 @@ def test_autocast_gives_its_dtype() -> None:
     assert {out.dtype, h.dtype, c.dtype} == {torch.bfloat16}
     out.float().sum().backward()
     assert layer.weight_hh_l0.grad.dtype == torch.float32
+
+
+@pytest.mark.skipif(
+    not native.supports_bf16(1, 64, 64), reason="this processor has no products of bf16"
+)
+def test_products_are_of_bf16_under_autocast_and_as_close_as_pytorchs() -> None:
+    torch.manual_seed(0)
+    plain, x = torch.nn.LSTM(72, 96), torch.randn(20, 9, 72)
+    layer = LSTM(72, 96)
+    layer.load_state_dict(plain.state_dict())
+    cotangent = torch.randn(20, 9, 96)
+
+    def values(module: torch.nn.Module, low: bool) -> list[Tensor]:
+        given = x.clone().requires_grad_()
+        module.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            out, _ = module(given)
+        out.backward(cotangent.to(out.dtype))
+        return [out.detach().float(), given.grad, *(p.grad.clone() for p in module.parameters())]
+
+    def off(found: Tensor, right: Tensor) -> float:
+        return ((found - right).square().mean() / right.square().mean()).sqrt().item()
+
+    exact, ours, theirs = values(plain, False), values(layer, True), values(plain, True)
+    for right, mine, other in zip(exact, ours, theirs, strict=True):
+        # Rounding to bf16 leaves 2^-9 of a number in the mean; more than a few hundred terms of
+        # either sign do not add up to ten times that.
+        assert 1e-4 < off(mine, right) < 10 * 2.0**-9
+        assert off(mine, right) < 1.2 * off(other, right)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(x)[0].float(), ours[0])
+        projecting = LSTM(72, 96, proj_size=40)  # stays in float32
+        out = projecting(x)[0]
+    with torch.no_grad():
+        assert torch.equal(out, projecting(x)[0].bfloat16())
 
 
 def test_the_helpers_of_this_test_can_fail() -> None:

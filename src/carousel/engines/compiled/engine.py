@@ -35,14 +35,19 @@ _function_modes = torch._C._is_torch_function_mode_enabled
 
 
 class CompiledEngine:
-    """The kernel of csrc/ on the CPU: every variant, lengths, resets and traces, in float32."""
+    """The kernel of csrc/ on the CPU: every variant, lengths, resets and traces, in float32.
+
+    Under autocast to bf16, and where the processor has the instructions, the factors of products
+    are bf16 in layers of 64 units and more that do not project; all else stays float32.
+    """
 
     name = "compiled"
 
     @property
     def summary(self) -> str:
         """What it runs on, with the instruction set in use."""
-        return f"our own kernel on the CPU, {native.instruction_set()}: every variant"
+        bf16 = ", products of bf16 under autocast" if native.supports_bf16(1, 1, 1) else ""
+        return f"our own kernel on the CPU, {native.instruction_set()}{bf16}: every variant"
 
     def unavailable(self) -> str | None:
         """Returns why there is no kernel in this installation, or None where there is one."""
@@ -84,11 +89,13 @@ class CompiledEngine:
             return ReferenceEngine().run(inputs, state, weights, options)
         if not torch.is_autocast_enabled("cpu"):
             return self._run(inputs, state, weights, options)
-        # Autocast asks for its type's range of results; more precise sums cost nothing here.
+        # Autocast asks for its type's range of results. Products are of bf16 where the processor
+        # has them; state, gates and sums stay float32.
         low = torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):
             whole = State(state.h.float(), state.c.float())
-            result = self._run(inputs.float(), whole, weights, options)
+            bf16 = low == torch.bfloat16
+            result = self._run(inputs.float(), whole, weights, options, bf16)
             return EngineResult(
                 result.outputs.to(low),
                 State(result.state.h.to(low), result.state.c.to(low)),
@@ -101,6 +108,7 @@ class CompiledEngine:
         state: State,
         weights: tuple[LayerWeights, ...],
         options: EngineOptions,
+        bf16: bool = False,
     ) -> EngineResult:
         directions = 2 if options.bidirectional else 1
         gradients = _wants_gradients(inputs, weights, state)
@@ -118,6 +126,8 @@ class CompiledEngine:
                 _layer(inputs, State(state.h[k], state.c[k]), weights[k], options, k, k > first)
                 for k in range(first, first + directions)
             ]
+            if bf16:
+                layers = [layer._replace(bf16=kernel.gains_by_bf16(layer)) for layer in layers]
             outputs, ends, kept = run(layers, keep)
             finals += ends
             if options.trace:

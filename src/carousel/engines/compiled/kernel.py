@@ -48,6 +48,7 @@ class Layer(NamedTuple):
     cell_clip: float = 0.0  # 0 for none
     zoneout_h: float = 0.0
     zoneout_c: float = 0.0
+    bf16: bool = False  # whether products are of numbers rounded to bf16; sums are float32
 
     @property
     def shape(self) -> tuple[Any, Any, Any, Any, Any]:
@@ -105,7 +106,7 @@ def forward(
         _single_step(ready, out, h_n, c_n, threads)
         return h_n, c_n, None
     if packed is None:
-        packed = packed_weights(ready.weights, threads, cache=not keep)
+        packed = packed_weights(ready.weights, threads, cache=not keep, bf16=ready.bf16)
     kept = None
     if keep:
         U = kept_width(H)
@@ -138,10 +139,19 @@ FEW_ROWS = 2
 FLOATS_FOR_A_TEAM = 1 << 15  # of weights; below, waking other threads takes longer than the step
 
 
+def gains_by_bf16(layer: Layer) -> bool:
+    """Returns whether the processor has products of bf16 for a layer, and they are worth it."""
+    _, _, I, H, P = layer.shape  # noqa: E741
+    return H >= _LEAST_FOR_BF16 and native.supports_bf16(I, H, P)
+
+
+_LEAST_FOR_BF16 = 64  # units; below, rounding to bf16 takes longer than the products gain
+
+
 def _is_textbook(layer: Layer) -> bool:
     """Returns whether there is nothing but weights and states."""
     plain = all(part is None for part in layer[_LENGTHS - 2 : _LENGTHS + 5])
-    return plain and not (layer.cell_clip or layer.zoneout_h or layer.zoneout_c)
+    return plain and not (layer.cell_clip or layer.zoneout_h or layer.zoneout_c or layer.bf16)
 
 
 def _single_step(layer: Layer, out: Tensor, h_n: Tensor, c_n: Tensor, threads: int) -> None:
@@ -194,7 +204,7 @@ def plain_forward(
     packed = packed_weights((w_ih, w_hh, b_ih, b_hh, None, None), threads, cache=True)
     native.forward(
         (T, B, I, H, H),
-        (False, x.data_ptr(), x.stride(0), x.stride(1), h0.data_ptr(), c0.data_ptr(), 0, 0),
+        (False, x.data_ptr(), x.stride(0), x.stride(1), h0.data_ptr(), c0.data_ptr(), 0, 0, False),
         (),
         packed.address,
         out.data_ptr(),
@@ -258,7 +268,7 @@ def backward(
         empty(3 * H) if wants_weights and layer.weight_peephole is not None else None,
     )
     weights = ready.weights if wants_x else (None, *ready.weights[1:])
-    packed = Packed.of(weights, I, threads, back=True)
+    packed = Packed.of(weights, I, threads, back=True, bf16=ready.bf16)
     native.backward(
         ready.shape,
         _sequence(ready),
@@ -355,6 +365,7 @@ def _sequence(layer: Layer) -> tuple[int | bool, ...]:
         layer.c0.data_ptr(),
         _address(layer.lengths),
         _address(layer.reset),
+        layer.bf16,
     )
 
 

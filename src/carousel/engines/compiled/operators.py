@@ -26,10 +26,11 @@ _ARGUMENTS = (
     "Tensor x, Tensor h0, Tensor c0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, "
     "Tensor? bias_hh, Tensor? weight_hr, Tensor? weight_peephole, Tensor? lengths, Tensor? reset, "
     "Tensor? recurrent_mask, Tensor? zoneout_h_mask, Tensor? zoneout_c_mask, bool reverse, "
-    "float cell_clip, float zoneout_h, float zoneout_c"
+    "float cell_clip, float zoneout_h, float zoneout_c, bool bf16"
 )
 _COUNT = len(Layer._fields)
 _FLOATS = 9  # the first of them are what may have a gradient
+_CONSTANTS = 5  # the last of them are no tensors
 
 torch.library.define(
     "carousel::lstm_layer", f"({_ARGUMENTS}, bool keep) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
@@ -132,11 +133,11 @@ def _fake_backward(
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     layer = Layer(*inputs[:_COUNT])
-    ctx.constants = inputs[_COUNT - 4 : _COUNT]
+    ctx.constants = inputs[_COUNT - _CONSTANTS : _COUNT]
     out, _, _, gates, cells = output
     ctx.mark_non_differentiable(gates, cells)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*layer[: _COUNT - 4], out, gates, cells)
+    ctx.save_for_backward(*layer[: _COUNT - _CONSTANTS], out, gates, cells)
 
 
 def _differentiate(

@@ -31,24 +31,30 @@ class Packed:
 
     @classmethod
     def of(
-        cls, weights: Sequence[Tensor | None], input_size: int, threads: int, *, back: bool
+        cls,
+        weights: Sequence[Tensor | None],
+        input_size: int,
+        threads: int,
+        *,
+        back: bool,
+        bf16: bool = False,
     ) -> Packed:
         """Packs weight_ih, weight_hh, bias_ih, bias_hh, weight_hr and weight_peephole."""
         weight_hh = weights[1]
         assert weight_hh is not None
         H, P = weight_hh.shape[0] // 4, weight_hh.shape[1]
-        floats = native.packed_floats(input_size, H, P, back)
+        floats = native.packed_floats(input_size, H, P, back, bf16)
         packed = cls(torch.empty(floats + _ALIGNMENT))
         addresses = tuple(0 if part is None else part.data_ptr() for part in weights)
-        native.pack(input_size, H, P, addresses, packed.address, back, threads)
+        native.pack(input_size, H, P, addresses, packed.address, back, bf16, threads)
         return packed
 
 
 class _Entry:
     """What was packed, and of what: the tensors' identity, place and count of changes."""
 
-    def __init__(self, weights: Sequence[Tensor | None], packed: Packed) -> None:
-        self.state = _state(weights)
+    def __init__(self, weights: Sequence[Tensor | None], bf16: bool, packed: Packed) -> None:
+        self.state = _state(weights, bf16)
         self.packed = packed
         self.fingerprint: int | None = None  # None until they are used a second time
 
@@ -57,7 +63,9 @@ _entries: WeakIdKeyDictionary = WeakIdKeyDictionary(ref_type=WeakIdRef)
 _lock = threading.Lock()
 
 
-def packed_weights(weights: Sequence[Tensor | None], threads: int, *, cache: bool) -> Packed:
+def packed_weights(
+    weights: Sequence[Tensor | None], threads: int, *, cache: bool, bf16: bool = False
+) -> Packed:
     """Returns the packed weights of a layer for its forward pass.
 
     Args:
@@ -65,30 +73,32 @@ def packed_weights(weights: Sequence[Tensor | None], threads: int, *, cache: boo
         threads: how many may work on it.
         cache: whether to keep them, and to use those that were kept. In training weights change at
             every step, so that keeping them would cost memory and save nothing.
+        bf16: whether they are rounded to bf16.
     """
     weight_ih, key = weights[0], weights[1]
     assert weight_ih is not None
     if not cache:
-        return Packed.of(weights, weight_ih.shape[1], threads, back=False)
+        return Packed.of(weights, weight_ih.shape[1], threads, back=False, bf16=bf16)
     with _lock:
         entry: _Entry | None = _entries.get(key)
-    if entry is not None and entry.state == _state(weights):
+    if entry is not None and entry.state == _state(weights, bf16):
         fingerprint = _fingerprint(weights)
         if entry.fingerprint == fingerprint:
             return entry.packed
     else:
         fingerprint = None
-    fresh = _Entry(weights, Packed.of(weights, weight_ih.shape[1], threads, back=False))
+    packed = Packed.of(weights, weight_ih.shape[1], threads, back=False, bf16=bf16)
+    fresh = _Entry(weights, bf16, packed)
     fresh.fingerprint = fingerprint
     with _lock:
         _entries[key] = fresh
     return fresh.packed
 
 
-def _state(weights: Sequence[Tensor | None]) -> tuple[Any, ...]:
+def _state(weights: Sequence[Tensor | None], bf16: bool) -> tuple[Any, ...]:
     present = [part for part in weights if part is not None]
     places = [part.data_ptr() for part in present]
-    return native.instruction_set(), places, [part._version for part in present]
+    return native.instruction_set(), bf16, places, [part._version for part in present]
 
 
 def _fingerprint(weights: Sequence[Tensor | None]) -> int:
