@@ -17,6 +17,7 @@
 #include "product.h"
 #include "rows.h"
 #include "schedule.h"
+#include "variants.h"
 #include "weight_gradients.h"
 
 namespace carousel {
@@ -76,7 +77,8 @@ class BackwardPass {
   void run(Member member) {
     const Place place = Place::of(member, unit_groups(shape_, member.count), barriers_);
     const Lists& lists = lists_[member.index];
-    const Share units = share(place, shape_.hidden), outputs = share(place, shape_.output);
+    const Share units = Share::of(place, shape_.hidden, P::kPanel, S::kLanes),
+                outputs = Share::of(place, shape_.output, P::kPanel, S::kLanes);
     start(place, units, outputs);
     if (order_.longest == 0 && weights_.wanted() && member.index == 0) weights_.zero();
     for (int64_t last = order_.longest; last > 0;) {
@@ -107,11 +109,6 @@ class BackwardPass {
     float** to;
     float* edge;  // the last panel of grad_x, where it is not whole
   };
-  // Columns that a member computes.
-  struct Share {
-    int64_t begin, end;
-    int64_t whole;  // the end with what pads the last of them
-  };
 
   bool zones_hidden() const {
     return variant_.zoneout_h != 0.0f || variant_.zoneout_h_mask != nullptr;
@@ -123,17 +120,6 @@ class BackwardPass {
   int64_t zero_floats() const {
     return std::max(
         {width(), layout_.output_floats, layout_.input_floats, layout_.hidden_floats()});
-  }
-
-  static Share share(const Place& place, int64_t columns) {
-    // Whole panels where they can be dealt evenly, for their tiles are the fastest.
-    const int64_t unit = P::panels(columns) % place.unit_groups == 0 ? P::kPanel : S::kLanes;
-    const Range mine =
-        Range::share((columns + unit - 1) / unit, place.unit_group, place.unit_groups);
-    const bool last = place.unit_group == place.unit_groups - 1;
-    const int64_t begin = std::min(mine.begin * unit, columns);
-    const int64_t end = std::min(mine.end * unit, columns);
-    return {begin, end, last ? padded(columns) : end};
   }
 
   // The first step of the chunk that ends before `last`.
@@ -233,7 +219,7 @@ class BackwardPass {
     if (call_.grad_out != nullptr) {
       const float* from =
           call_.grad_out + row.t * call_.grad_out_step + row.b * call_.grad_out_row + j;
-      grad = S::add(grad, lanes == S::kLanes ? S::load(from) : S::load_first(from, lanes));
+      grad = S::add(grad, load_some<S>(from, lanes));
     }
     if (carry_ == nullptr) return grad;
     const uint8_t* mask = variant_.zoneout_h_mask;
@@ -275,8 +261,7 @@ class BackwardPass {
     const bool recomputes = !kPlain && (variant_.cell_clip > 0.0f || zones_cell());
     const V raw = recomputes ? S::fma(f, c_old, S::mul(i, g)) : S::load(row.c_new + j);
     V c = raw;  // what the output gate shows
-    if (!kPlain && variant_.cell_clip > 0.0f)
-      c = S::at_most(S::at_least(raw, -variant_.cell_clip), variant_.cell_clip);
+    if (!kPlain && variant_.cell_clip > 0.0f) c = clipped<S>(raw, variant_.cell_clip);
     const V shown = A::tanh(c);
     if (shape_.projects()) S::store(shown_ + number * width() + j, S::mul(o, shown));
 

@@ -17,6 +17,7 @@
 #include "product.h"
 #include "rows.h"
 #include "schedule.h"
+#include "variants.h"
 
 namespace carousel {
 
@@ -178,7 +179,7 @@ class ForwardPass {
         const int64_t row = b * shape_.output;
         const float* mask = variant_.recurrent_mask;
         feed(fed_ + b * fed_width(), mask == nullptr ? nullptr : mask + row, j,
-             load_some(sequence_.h0 + row + j, lanes), lanes);
+             load_some<S>(sequence_.h0 + row + j, lanes), lanes);
       }
     }
   }
@@ -294,8 +295,7 @@ class ForwardPass {
     f = A::sigmoid(f);
     g = A::tanh(g);
     V c = S::fma(f, c_old, S::mul(i, g));
-    if (!kPlain && variant_.cell_clip > 0.0f)
-      c = S::at_most(S::at_least(c, -variant_.cell_clip), variant_.cell_clip);
+    if (!kPlain && variant_.cell_clip > 0.0f) c = clipped<S>(c, variant_.cell_clip);
     if (!kPlain && variant_.peepholes) o = S::fma(S::load(peephole_ + 2 * kept_width() + j), c, o);
     o = A::sigmoid(o);
     V h = S::mul(o, A::tanh(c));
@@ -319,39 +319,25 @@ class ForwardPass {
     const uint8_t* mask = variant_.zoneout_c_mask;
     if (mask != nullptr) mask += (row.t * shape_.batch + row.b) * shape_.hidden + j;
     if (mask == nullptr && variant_.zoneout_c == 0.0f) return c;
-    return mixed(c, c_old, kept_share<S>(mask, variant_.zoneout_c, lanes));
+    return mixed<S>(c, c_old, kept_share<S>(mask, variant_.zoneout_c, lanes));
   }
 
   V zoned_hidden(const Row& row, V h, int64_t j, int lanes) const {
     const uint8_t* mask = variant_.zoneout_h_mask;
     if (mask != nullptr) mask += (row.t * shape_.batch + row.b) * shape_.output + j;
     if (mask == nullptr && variant_.zoneout_h == 0.0f) return h;
-    return mixed(h, load_some(row.h_old + j, lanes),
-                 kept_share<S>(mask, variant_.zoneout_h, lanes));
-  }
-
-  static V mixed(V fresh, V old, V share) {
-    return S::fma(share, old, S::mul(S::sub(S::set(1.0f), share), fresh));
-  }
-  static V load_some(const float* p, int lanes) {
-    return lanes == S::kLanes ? S::load(p) : S::load_first(p, lanes);
-  }
-  static void store_some(float* p, V v, int lanes) {
-    if (lanes == S::kLanes) {
-      S::store(p, v);
-    } else {
-      S::store_first(p, v, lanes);
-    }
+    return mixed<S>(h, load_some<S>(row.h_old + j, lanes),
+                    kept_share<S>(mask, variant_.zoneout_h, lanes));
   }
 
   static void store_hidden(const Row& row, V h, int64_t j, int lanes) {
-    store_some(row.h_new + j, h, lanes);
+    store_some<S>(row.h_new + j, h, lanes);
     if (row.fed != nullptr) feed(row.fed, row.mask, j, h, lanes);
   }
 
   // m h, of units from j on, as the next step reads it. Units that do not exist have h = 0.
   static void feed(float* fed, const float* mask, int64_t j, V h, int lanes) {
-    W::store(fed, j, mask == nullptr ? h : S::mul(h, load_some(mask + j, lanes)));
+    W::store(fed, j, mask == nullptr ? h : S::mul(h, load_some<S>(mask + j, lanes)));
   }
 
   // h_t = weight_hr (o tanh(c)), this member's share of the outputs.

@@ -25,16 +25,4 @@ struct Step {
   }
 };
 
-inline bool is_plain(const Variant& v) {
-  return !v.peepholes && v.cell_clip == 0.0f && v.zoneout_h == 0.0f && v.zoneout_c == 0.0f &&
-         v.zoneout_h_mask == nullptr && v.zoneout_c_mask == nullptr;
-}
-
-// The share of the old value that one vector of a row keeps under zoneout.
-template <class S>
-typename S::V kept_share(const uint8_t* mask, float rate, int lanes) {
-  if (mask == nullptr) return S::set(rate);
-  return lanes == S::kLanes ? S::ones_where(mask) : S::ones_where(mask, lanes);
-}
-
 }  // namespace carousel

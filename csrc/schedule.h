@@ -5,6 +5,7 @@
 // every step, because a step needs the whole hidden state of the last. Row groups are independent.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 
 #include "lstm.h"
@@ -96,6 +97,23 @@ struct Place {
     return running > row_group ? (running - row_group + row_groups - 1) / row_groups : 0;
   }
   int64_t position(int64_t local) const { return row_group + local * row_groups; }
+};
+
+// Columns that a member of a row group computes.
+struct Share {
+  int64_t begin, end;
+  int64_t whole;  // the end with what pads the last of them
+
+  // In whole panels where they can be dealt evenly, for their tiles are the fastest; else in
+  // vectors.
+  static Share of(const Place& place, int64_t columns, int64_t panel, int64_t vector) {
+    const int64_t unit = (columns + panel - 1) / panel % place.unit_groups == 0 ? panel : vector;
+    const Range mine =
+        Range::share((columns + unit - 1) / unit, place.unit_group, place.unit_groups);
+    const bool last = place.unit_group == place.unit_groups - 1;
+    const int64_t end = std::min(mine.end * unit, columns);
+    return {std::min(mine.begin * unit, columns), end, last ? padded(columns) : end};
+  }
 };
 
 // How many members share the units of each row group; divides the size of the team. Sharing units

@@ -10,6 +10,7 @@
 #include "outer.h"
 #include "packing.h"
 #include "schedule.h"
+#include "variants.h"
 
 namespace carousel {
 
@@ -177,8 +178,7 @@ class WeightGradients {
     const float* gates = row.gates + 4 * j;
     const V c = S::fma(S::load(gates + S::kLanes), c_old,
                        S::mul(S::load(gates), S::load(gates + 2 * S::kLanes)));
-    if (variant_.cell_clip == 0.0f) return c;
-    return S::at_most(S::at_least(c, -variant_.cell_clip), variant_.cell_clip);
+    return variant_.cell_clip == 0.0f ? c : clipped<S>(c, variant_.cell_clip);
   }
 
   void put(float* to, int64_t j, V value, bool add) const {

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from carousel.engines import CellVariant, EngineOptions, LayerWeights, State
 from carousel.engines.compiled import CompiledEngine
