@@ -11,8 +11,8 @@
 
 namespace carousel {
 
-constexpr float kSigmoidBound = 2.5e-7f;  // greatest relative error for x in [-87, infinity)
-constexpr float kTanhBound = 3.5e-7f;     // greatest relative error for every x
+constexpr float kSigmoidBound = 1.5e-7f;  // greatest relative error for x in [-87, infinity)
+constexpr float kTanhBound = 1.95e-7f;    // greatest relative error for every x
 
 template <class S>
 struct Activations {

@@ -23,19 +23,23 @@ bool has(unsigned leaf7_ebx, unsigned long long saved) {
   return (static_cast<unsigned>(r[1]) & leaf7_ebx) == leaf7_ebx;
 }
 bool has_avx2() { return has(1u << 5, 0x6); }
-bool has_avx512() { return has((1u << 16) | (1u << 17) | (1u << 30) | (1u << 31), 0xe6); }
-bool has_avx512bf16() {
+[[maybe_unused]] bool has_avx512() {
+  return has((1u << 16) | (1u << 17) | (1u << 30) | (1u << 31), 0xe6);
+}
+[[maybe_unused]] bool has_avx512bf16() {
   int r[4];
   __cpuidex(r, 7, 1);
   return has_avx512() && ((r[0] >> 5) & 1);
 }
 #else
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-bool has_avx512() {
+[[maybe_unused]] bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
-bool has_avx512bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+[[maybe_unused]] bool has_avx512bf16() {
+  return has_avx512() && __builtin_cpu_supports("avx512bf16");
+}
 #endif
 #endif
 

@@ -45,7 +45,7 @@ struct Order {
   void fill(const Shape& shape, const int64_t* lengths) {
     const int64_t T = shape.steps, B = shape.batch;
     if (lengths == nullptr) {
-      longest = T;
+      longest = B > 0 ? T : 0;
       for (int64_t b = 0; b < B; ++b) rows[b] = b;
       for (int64_t s = 0; s <= T; ++s) running[s] = s < T ? B : 0;
       return;

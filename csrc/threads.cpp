@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -36,10 +37,7 @@ class Pool {
     }
     {
       std::lock_guard<std::mutex> hold(mutex_);
-      while (static_cast<int>(threads_.size()) < wanted - 1) {
-        const int index = static_cast<int>(threads_.size()) + 1;
-        threads_.emplace_back([this, index, seen = round_] { serve(index, seen); });
-      }
+      wanted = grow(wanted);
       work_ = work;
       context_ = context;
       count_ = wanted;
@@ -53,6 +51,20 @@ class Pool {
   }
 
  private:
+  // Makes threads until `wanted` can work, the caller among them; returns how many can: fewer where
+  // the system refuses one.
+  int grow(int wanted) {
+    try {
+      while (static_cast<int>(threads_.size()) < wanted - 1) {
+        const int index = static_cast<int>(threads_.size()) + 1;
+        threads_.emplace_back([this, index, seen = round_] { serve(index, seen); });
+      }
+    } catch (const std::system_error&) {
+      return static_cast<int>(threads_.size()) + 1;
+    }
+    return wanted;
+  }
+
   void serve(int index, unsigned seen) {
     for (;;) {
       Work work;

@@ -16,7 +16,7 @@ from torch.nn.parameter import Parameter
 
 from carousel.engines.compiled import kernel
 from carousel.engines.compiled.kernel import Kept, Layer
-from carousel.engines.compiled.native import available
+from carousel.engines.compiled.native import available, nobody_watches
 from carousel.engines.compiled.native import module as native
 from carousel.engines.compiled.operators import differentiable_layer, lstm_layer
 from carousel.engines.contract import (
@@ -30,8 +30,6 @@ from carousel.engines.contract import (
 from carousel.engines.reference import ReferenceEngine
 
 _NO_MASKS = LayerMasks()
-_tracing, _dispatch_modes = torch._C._get_tracing_state, torch._C._len_torch_dispatch_stack
-_function_modes = torch._C._is_torch_function_mode_enabled
 
 
 class CompiledEngine:
@@ -153,16 +151,6 @@ def _wants_gradients(
     ):
         return True
     return any(part is not None and part.requires_grad for layer in weights for part in layer)
-
-
-def nobody_watches() -> bool:
-    """Returns whether addresses may be taken: nothing traces, transforms or intercepts calls."""
-    return not (
-        torch.compiler.is_compiling()
-        or _tracing() is not None
-        or _dispatch_modes() > 0
-        or _function_modes()
-    )
 
 
 def _is_watched(inputs: Tensor, weights: tuple[LayerWeights, ...]) -> bool:

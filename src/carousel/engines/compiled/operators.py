@@ -11,7 +11,7 @@ none), U = H rounded up to the kernel's blocks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from carousel.engines.compiled import kernel
 from carousel.engines.compiled.kernel import Gradients, Kept, Layer
+from carousel.engines.compiled.native import nobody_watches
 from carousel.engines.contract import EngineOptions, LayerMasks, LayerWeights, State
 from carousel.engines.reference import run_direction
 
@@ -29,6 +30,7 @@ _ARGUMENTS = (
     "float cell_clip, float zoneout_h, float zoneout_c, bool bf16"
 )
 _COUNT = len(Layer._fields)
+_Grads = tuple[Tensor | None, Tensor | None, Tensor | None]  # of the output, h_n and c_n
 _FLOATS = 9  # the first of them are what may have a gradient
 _CONSTANTS = 5  # the last of them are no tensors
 
@@ -147,19 +149,21 @@ def _differentiate(
     grad_c_n: Tensor | None,
     *_: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
+    return _gradients(ctx, (grad_out, grad_h_n, grad_c_n), _through_the_operator)
+
+
+def _gradients(
+    ctx: Any, grads: _Grads, run: Callable[[Layer, Tensor, Kept, _Grads, bool, bool], Gradients]
+) -> tuple[Tensor | None, ...]:
     *tensors, out, gates, cells = ctx.saved_tensors
     layer = Layer(*tensors, *ctx.constants)
-    grads = (grad_out, grad_h_n, grad_c_n)
     nothing = (None,) * (_COUNT + 1 - _FLOATS)
     if all(grad is None for grad in grads):
         return (None,) * (_COUNT + 1)
     if gates.numel() == 0 or torch.is_grad_enabled():
         return *_through_reference(layer, grads, ctx.needs_input_grad[:_FLOATS]), *nothing
     wants_weights = any(ctx.needs_input_grad[3:_FLOATS])
-    flat = torch.ops.carousel.lstm_layer_backward(
-        *grads, out, gates, cells, *layer, ctx.needs_input_grad[0], wants_weights
-    )
-    g = Gradients(*flat)
+    g = run(layer, out, Kept(gates, cells), grads, ctx.needs_input_grad[0], wants_weights)
     gradients = (g.x, g.h0, g.c0, g.weight_ih, g.weight_hh, g.bias, g.bias, g.weight_hr)
     wanted = (
         grad if need else None
@@ -168,6 +172,20 @@ def _differentiate(
         )
     )
     return *wanted, *nothing
+
+
+def _through_the_operator(
+    layer: Layer, out: Tensor, kept: Kept, grads: _Grads, wants_x: bool, wants_weights: bool
+) -> Gradients:
+    return Gradients(
+        *torch.ops.carousel.lstm_layer_backward(*grads, out, *kept, *layer, wants_x, wants_weights)
+    )
+
+
+def _straight(
+    layer: Layer, out: Tensor, kept: Kept, grads: _Grads, wants_x: bool, wants_weights: bool
+) -> Gradients:
+    return kernel.backward(layer, out, kept, grads, wants_x=wants_x, wants_weights=wants_weights)
 
 
 torch.library.register_autograd(
@@ -189,7 +207,11 @@ class _LayerFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        return _differentiate(ctx, *grads)[:_COUNT]
+        plain = nobody_watches() and all(
+            grad is None or (type(grad) is Tensor and not grad.is_neg()) for grad in grads
+        )
+        run = _straight if plain else _through_the_operator
+        return _gradients(ctx, grads[:3], run)[:_COUNT]  # type: ignore[arg-type]
 
 
 def _through_reference(

@@ -17,9 +17,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn.parameter import Parameter
 
-from carousel.engines.compiled.engine import nobody_watches
 from carousel.engines.compiled.kernel import FEW_ROWS, FLOATS_FOR_A_TEAM, plain_forward
-from carousel.engines.compiled.native import FAST_VIEWS
+from carousel.engines.compiled.native import FAST_VIEWS, nobody_watches
 from carousel.engines.compiled.native import module as native
 from carousel.engines.contract import State
 
