@@ -33,7 +33,7 @@ Code that nobody has yet run on the hardware it is for. It is tested through its
 |---|---|
 | cuDNN behind `carousel.LSTM`, and parameters in one block for it | no GPU was at hand |
 | training on GPUs, with several processes over NCCL | no GPU was at hand |
-| bf16 training of an LSTM on the CPU | no bf16 instructions at hand; refused there with a message |
+| NEON, on 64-bit ARM | no such machine was at hand; its tests pass in an emulator |
 | Windows and macOS | no such machine was at hand |
 """
 

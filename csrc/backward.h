@@ -102,7 +102,7 @@ class BackwardPass {
   }
 
  private:
-  static constexpr int64_t kChunkRows = 256;
+  static constexpr int64_t kChunkRows = 512;
 
   struct Lists {
     const float** from;

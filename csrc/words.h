@@ -17,7 +17,7 @@ struct Words {
   static constexpr int kTerms = S::kPairs ? 2 : 1;  // of a sum, in one word
   // Words that are summed before they are added to the rest: errors of float32 grow with
   // K / kChain + kChain instead of K. Those of bf16 are the factors'.
-  static constexpr int64_t kChain = S::kPairs ? 128 : 32;
+  static constexpr int64_t kChain = S::kPairs ? 128 : 64;
 
   static constexpr int64_t count(int64_t terms) { return (terms + kTerms - 1) / kTerms; }
 

@@ -134,9 +134,9 @@ const Shape kEdges[] = {
     {2, 2, 300, 9, 9},      // more inputs
     {2, 2, 40, 280, 260},   // more outputs
     {2, 2, 5, 70, 33},      // outputs just past a panel
-    {70, 6, 40, 5, 5},      // several chunks of either pass
-    {5, 60, 40, 5, 5},      // the same in few steps
-    {2, 270, 3, 4, 4},      // more rows than a chunk has
+    {90, 6, 40, 5, 5},      // several chunks of either pass
+    {9, 60, 40, 5, 5},      // the same in few steps
+    {2, 530, 3, 4, 4},      // more rows than a chunk has
     {1, 1, 520, 130, 130},  // a single step, units shared
     {3, 24, 40, 48, 48},    // rows shared
     {3, 14, 40, 96, 96},    // rows and units shared
