@@ -7,12 +7,19 @@
 #include "lstm.h"
 #include "targets/target.h"
 
+#if defined(CAROUSEL_HAS_AVX2) || defined(CAROUSEL_HAS_AVX512)
+#if defined(_MSC_VER)
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+#endif
+
 namespace carousel {
 namespace {
 
 #if defined(CAROUSEL_HAS_AVX2) || defined(CAROUSEL_HAS_AVX512)
 #if defined(_MSC_VER)
-#include <intrin.h>
 // Bits of leaf 7 that must be set, together with the operating system's saving of the registers.
 bool has(unsigned leaf7_ebx, unsigned long long saved) {
   int r[4];
@@ -38,7 +45,8 @@ bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_support
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 [[maybe_unused]] bool has_avx512bf16() {
-  return has_avx512() && __builtin_cpu_supports("avx512bf16");
+  unsigned a = 0, b = 0, c = 0, d = 0;  // older compilers do not know it by name
+  return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && ((a >> 5) & 1) != 0;
 }
 #endif
 #endif

@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include <cstring>
+
 #include "vector_avx512.h"
 
 namespace carousel {
@@ -25,8 +27,18 @@ struct Avx512Bf16 : Avx512 {
   }
 
  private:
-  static __m512bh as_pairs(V v) { return (__m512bh)v; }
-  static __m256i halves(V v) { return (__m256i)_mm512_cvtneps_pbh(v); }
+  // The same bits as another type: compilers differ in which casts they know.
+  static __m512bh as_pairs(V v) {
+    __m512bh pairs;
+    std::memcpy(&pairs, &v, sizeof pairs);
+    return pairs;
+  }
+  static __m256i halves(V v) {
+    const __m256bh rounded = _mm512_cvtneps_pbh(v);
+    __m256i bits;
+    std::memcpy(&bits, &rounded, sizeof bits);
+    return bits;
+  }
 };
 
 }  // namespace carousel
