@@ -13,6 +13,8 @@ outputs; OpenVINO from the same ONNX graph for low latency in f32; JAX compiled,
 two forms at each point (inputs multiplied before the scan, or within it). A training step sets the
 gradients to None, runs forward, and backward from a fixed random gradient of the outputs, into the
 weights and the input. The best peer is the fastest of ONNX Runtime, OpenVINO and JAX at that point.
+None is given a state, and each may make of that what it can: ours leaves out the products of the
+recurrent weights with zeros, where there is but one step.
 
     infer_vs_torch             torch's time over ours without gradients, geometric mean of the grid
     infer_vs_best_peer         likewise the best peer's time over ours, which is absent where one of
