@@ -24,14 +24,15 @@ struct Neon {
   static V load(const float* p) { return vld1q_f32(p); }
   static void store(float* p, V v) { vst1q_f32(p, v); }
   static V load_first(const float* p, int n) {
-    float lanes[kLanes] = {0.0f, 0.0f, 0.0f, 0.0f};
-    for (int k = 0; k < n; ++k) lanes[k] = p[k];
+    float lanes[kLanes];
+    for (int k = 0; k < kLanes; ++k) lanes[k] = k < n ? p[k] : 0.0f;
     return load(lanes);
   }
   static void store_first(float* p, V v, int n) {
     float lanes[kLanes];
     store(lanes, v);
-    for (int k = 0; k < n; ++k) p[k] = lanes[k];
+    for (int k = 0; k < kLanes; ++k)
+      if (k < n) p[k] = lanes[k];
   }
 
   static V add(V a, V b) { return vaddq_f32(a, b); }
