@@ -240,6 +240,34 @@ def test_second_derivatives_run_through_the_reference() -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
+def test_defaults_of_pytorch_change_nothing() -> None:
+    torch.manual_seed(0)
+    layer, x = (
+        LSTM(5, 18, num_layers=2, bidirectional=True, engine="compiled"),
+        torch.randn(3, 2, 5),
+    )
+    single = LSTM(5, 18, engine="compiled")
+
+    def results() -> list[Tensor]:
+        layer.zero_grad()
+        out, state = layer(x, lengths=torch.tensor([3, 1]))
+        out.sum().backward()
+        found = [out, *state, layer.weight_hh_l1.grad, single.stepper(2).step(x[0])]
+        with torch.no_grad():
+            found += [layer(x)[0], single(x)[0], *single(x[:1])[1], layer.trace(x).output]
+        return found
+
+    expected = results()
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert all(torch.equal(a, b) for a, b in zip(results(), expected, strict=True))
+    finally:
+        torch.set_default_dtype(before)
+    with torch.device("meta"):
+        assert torch.equal(single(x)[0].detach(), expected[6])
+
+
 def test_what_it_refuses() -> None:
     engine, x = CompiledEngine(), torch.zeros(2, 1, 3)
     weights = (LayerWeights(torch.zeros(16, 3), torch.zeros(16, 4)),)

@@ -214,7 +214,7 @@ _Run = tuple[Tensor, list[State], list[Kept]]
 
 def _direct(layers: list[Layer], keep: bool) -> _Run:
     T, B, _, _, P = layers[0].shape
-    outputs = torch.empty(T, B, P * len(layers))
+    outputs = layers[0].x.new_empty(T, B, P * len(layers))
     finals: list[State] = []
     kept: list[Kept] = []
     for n, layer in enumerate(layers):
@@ -248,7 +248,7 @@ def _trace(layer: Layer, outputs: Tensor, kept: Kept) -> LayerTrace:
     gates = kept.gates.view(T, B, -1, 4, lanes).transpose(2, 3).reshape(T, B, 4, -1)[..., :H]
     cells = kept.cells[..., :H]
     if layer.lengths is not None:
-        real = (torch.arange(T)[:, None] < layer.lengths)[..., None]
+        real = (torch.arange(T, device=outputs.device)[:, None] < layer.lengths)[..., None]
         gates, cells = torch.where(real[..., None], gates, 0), torch.where(real, cells, 0)
     i, f, g, o = gates.unbind(2)
     return LayerTrace(i, f, g, o, cells.contiguous(), outputs)

@@ -101,7 +101,8 @@ def forward(
     ready = _ready(layer)
     shape = T, B, _, H, P = ready.shape
     threads = torch.get_num_threads()
-    h_n, c_n = torch.empty(B, P), torch.empty(B, H)
+    empty = ready.x.new_empty  # whatever PyTorch's default type and device are
+    h_n, c_n = empty(B, P), empty(B, H)
     if packed is None and not keep and T == 1 and B <= FEW_ROWS and _is_textbook(ready):
         _single_step(ready, out, h_n, c_n, threads)
         return h_n, c_n, None
@@ -111,7 +112,7 @@ def forward(
     if keep:
         U = kept_width(H)
         # Whatever the kernel does not write is 0, so that what is kept depends on the call alone.
-        make = torch.empty if ready.lengths is None else torch.zeros
+        make = empty if ready.lengths is None else ready.x.new_zeros
         kept = Kept(make(T, B, 4 * U), make(T, B, U))
         written = -(-H // native.lanes()) * native.lanes()
         if written < U:
@@ -198,9 +199,10 @@ def plain_forward(
     T, B, I = x.shape  # noqa: E741
     H = w_hh.shape[1]
     threads = torch.get_num_threads()
-    out, h_n, c_n = torch.empty(T, B, H), torch.empty(1, B, H), torch.empty(1, B, H)
-    h0 = torch.zeros(B, H) if h0 is None else h0
-    c0 = torch.zeros(B, H) if c0 is None else c0
+    empty = x.new_empty
+    out, h_n, c_n = empty(T, B, H), empty(1, B, H), empty(1, B, H)
+    h0 = x.new_zeros(B, H) if h0 is None else h0
+    c0 = x.new_zeros(B, H) if c0 is None else c0
     packed = packed_weights((w_ih, w_hh, b_ih, b_hh, None, None), threads, cache=True)
     native.forward(
         (T, B, I, H, H),

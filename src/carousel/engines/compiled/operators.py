@@ -198,7 +198,7 @@ class _LayerFunction(torch.autograd.Function):
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
         layer = Layer(*arguments)
         T, B, _, _, P = layer.shape
-        out = torch.empty(T, B, P)
+        out = layer.x.new_empty(T, B, P)
         h_n, c_n, kept = kernel.forward(layer, out, keep=True)
         assert kept is not None
         output = out, h_n, c_n, *kept

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary, WeakIdRef
 
@@ -44,7 +43,7 @@ class Packed:
         assert weight_hh is not None
         H, P = weight_hh.shape[0] // 4, weight_hh.shape[1]
         floats = native.packed_floats(input_size, H, P, back, bf16)
-        packed = cls(torch.empty(floats + _ALIGNMENT))
+        packed = cls(weight_hh.new_empty(floats + _ALIGNMENT))
         addresses = tuple(0 if part is None else part.data_ptr() for part in weights)
         native.pack(input_size, H, P, addresses, packed.address, back, bf16, threads)
         return packed

@@ -65,7 +65,8 @@ def run_plain(
     T, B, _ = input.shape
     if T == 1 and 0 < B <= FEW_ROWS:
         H = w_hh.shape[-1]
-        out, h_n, c_n = torch.empty(1, B, H), torch.empty(1, B, H), torch.empty(1, B, H)
+        empty = input.new_empty  # whatever PyTorch's default type and device are
+        out, h_n, c_n = empty(1, B, H), empty(1, B, H), empty(1, B, H)
         threads = torch.get_num_threads() if w_hh.numel() >= FLOATS_FOR_A_TEAM else 1
         if not native.plain_step(out, h_n, c_n, threads, input, h0, c0, w_ih, w_hh, b_ih, b_hh):
             return None

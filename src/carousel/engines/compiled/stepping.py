@@ -58,7 +58,7 @@ class CompiledSteps:
 
     def step(self, x: Float[Tensor, "B I"]) -> Float[Tensor, "B P"]:
         """Feeds one step, float32 with contiguous rows; returns the top layer's h."""
-        out = torch.empty(*self._outputs)
+        out = x.new_empty(*self._outputs)
         threads = torch.get_num_threads()
         if not (FAST_VIEWS and self._steps.feed(x, out, threads)):
             self._steps.step(x.data_ptr(), x.stride(0), out.data_ptr(), threads)
