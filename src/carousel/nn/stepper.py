@@ -80,6 +80,8 @@ class Stepper:
             self.refresh()
         if self._compiled is None:
             return self._step_on_another(x)
+        if x.is_neg():  # its memory holds the negative of its values
+            x = x.resolve_neg()
         return self._compiled.step(x if x.stride(1) == 1 else x.contiguous())
 
     @property

@@ -328,3 +328,23 @@ def test_the_helpers_of_this_test_can_fail() -> None:
     other = given.asked(variant=CellVariant(cell_clip=0.01))
     found = differences(numbers(CompiledEngine(), given), numbers(CompiledEngine(), other))
     assert max(found.values()) > 1e-3
+
+
+def test_values_that_are_stored_as_their_negatives() -> None:
+    def stored(values: Tensor) -> Tensor:
+        turned = torch._neg_view(-values)  # what the imaginary part of a conjugate is
+        assert turned.is_neg()
+        return turned
+
+    torch.manual_seed(0)
+    layer, x = LSTM(5, 18, engine="compiled"), torch.randn(3, 2, 5)
+    hx = (torch.randn(1, 2, 18), torch.randn(1, 2, 18))
+    for low in (torch.no_grad(), torch.enable_grad()):
+        with low:
+            expected, state = layer(x, hx)
+            for given, start in ((stored(x), hx), (x, (stored(hx[0]), stored(hx[1])))):
+                found, ends = layer(given, start)
+                assert torch.equal(found, expected)
+                assert torch.equal(ends.c, state.c)
+    steps = layer.stepper(2), layer.stepper(2)
+    assert torch.equal(steps[0].step(x[0]), steps[1].step(stored(x[0])))

@@ -111,7 +111,7 @@ class CompiledEngine:
         directions = 2 if options.bidirectional else 1
         gradients = _wants_gradients(inputs, weights, state)
         keep = options.trace or gradients
-        if _is_watched(inputs, weights):
+        if _is_watched(inputs, state, weights):
             run = _operator
         else:
             run = _differentiable if gradients else _direct
@@ -153,15 +153,18 @@ def _wants_gradients(
     return any(part is not None and part.requires_grad for layer in weights for part in layer)
 
 
-def _is_watched(inputs: Tensor, weights: tuple[LayerWeights, ...]) -> bool:
+def _is_watched(inputs: Tensor, state: State, weights: tuple[LayerWeights, ...]) -> bool:
     """Returns whether PyTorch traces or intercepts calls, or a tensor is none of the plain kind."""
     if not nobody_watches():
         return True
     plain = (Tensor, Parameter)
-    return (
-        type(inputs) not in plain
-        or inputs.is_neg()  # its memory holds the negative of its values
-        or any(part is not None and type(part) not in plain for layer in weights for part in layer)
+    given = (inputs, *state)
+    if any(part.is_neg() for part in given):  # their memory holds the negative of their values
+        return True
+    return any(
+        part is not None and type(part) not in plain
+        for parts in (given, *weights)
+        for part in parts
     )
 
 
