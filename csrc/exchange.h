@@ -34,7 +34,8 @@ class Exchange {
         PyErr_Clear();
         return;
       }
-      valid_ = tensor_.device.device_type == nanobind::device::cpu::value &&
+      valid_ = tensor_.data != nullptr &&
+               tensor_.device.device_type == nanobind::device::cpu::value &&
                tensor_.dtype == nanobind::dtype<float>();
     }
 

@@ -284,8 +284,9 @@ class ForwardPass {
   // Units from j on, `lanes` of which exist.
   template <bool kPlain>
   CAROUSEL_INLINE void gates_of_row(const Row& row, float* sums, int64_t j, int lanes) {
-    V i = S::load(sums), f = S::load(sums + S::kLanes);
-    V g = S::load(sums + 2 * S::kLanes), o = S::load(sums + 3 * S::kLanes);
+    // Units that do not exist have sums of 0 times the inputs: 0, but not where those are infinite.
+    V i = load_some<S>(sums, lanes), f = load_some<S>(sums + S::kLanes, lanes);
+    V g = load_some<S>(sums + 2 * S::kLanes, lanes), o = load_some<S>(sums + 3 * S::kLanes, lanes);
     const V c_old = S::load(row.c_old + j);
     if (!kPlain && variant_.peepholes) {
       i = S::fma(S::load(peephole_ + j), c_old, i);

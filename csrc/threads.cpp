@@ -109,8 +109,13 @@ Pool& own_pool() {
 #if defined(__unix__) || defined(__APPLE__)
 std::atomic<bool> forked{false};
 
+bool has_open_mp_at_fork = false;
+
+// In the parent, which alone may ask.
+void before_fork() { has_open_mp_at_fork = dlsym(RTLD_DEFAULT, "GOMP_parallel") != nullptr; }
+
 void in_child() {
-  forked.store(true);
+  if (has_open_mp_at_fork) forked.store(true);
   pool.store(nullptr);  // its threads exist in the parent only
 }
 
@@ -120,7 +125,6 @@ struct OpenMP {
   int (*threads)() = nullptr;
 
   OpenMP() {
-    pthread_atfork(nullptr, nullptr, in_child);
     find(parallel, "GOMP_parallel");
     find(thread, "omp_get_thread_num");
     find(threads, "omp_get_num_threads");
@@ -135,6 +139,9 @@ struct OpenMP {
     function = reinterpret_cast<F>(dlsym(RTLD_DEFAULT, name));
   }
 };
+
+// From the start: what is forked before our first team may have used OpenMP for other work.
+[[maybe_unused]] const int watching_forks = pthread_atfork(before_fork, nullptr, in_child);
 
 const OpenMP& open_mp() {
   static const OpenMP found;

@@ -28,8 +28,10 @@ struct Implementation {
     pack(&Packing<S>::backward, shape, weights, packed, threads);
   }
 
-  // A polynomial with an odd base in each of 64 columns of words; the columns' values are hashed
-  // alike.
+  // Each of 64 columns of words is mixed into a number of its own, word after word, by steps that
+  // can be undone: one other word gives another number. Their shifts carry the upper bits down, so
+  // that signs and exponents which all change alike do not cancel each other. The columns' numbers
+  // are hashed in the same way.
   static uint64_t fingerprint(const float* values, int64_t count) {
     constexpr int64_t kColumns = 64;
     uint32_t column[kColumns] = {};
@@ -37,15 +39,18 @@ struct Implementation {
     for (; k + kColumns <= count; k += kColumns) {
       uint32_t words[kColumns];
       std::memcpy(words, values + k, sizeof words);
-      for (int64_t j = 0; j < kColumns; ++j) column[j] = column[j] * 0x9e3779b1u + words[j];
+      for (int64_t j = 0; j < kColumns; ++j) {
+        column[j] = (column[j] ^ words[j]) * 0x9e3779b1u;
+        column[j] ^= column[j] >> 15;
+      }
     }
     uint64_t hash = static_cast<uint64_t>(count);
     for (; k < count; ++k) {
       uint32_t word;
       std::memcpy(&word, values + k, sizeof word);
-      hash = hash * 0x9e3779b97f4a7c15u + word;
+      hash = mixed(hash, word);
     }
-    for (const uint32_t word : column) hash = hash * 0x9e3779b97f4a7c15u + word;
+    for (const uint32_t word : column) hash = mixed(hash, word);
     return hash;
   }
 
@@ -75,6 +80,11 @@ struct Implementation {
   }
 
  private:
+  static uint64_t mixed(uint64_t hash, uint32_t word) {
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 32;
+  }
+
   using Pack = void (*)(const Shape&, const Weights&, float*, int64_t, int64_t);
 
   static void pack(Pack work, const Shape& shape, const Weights& weights, float* packed,
