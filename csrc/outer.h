@@ -119,8 +119,9 @@ struct Outer {
       for (int i = 0; i < height; ++i) {
         const float* from = sums + i * wide;
         put(one.matrix + i * one.columns + start, from, here, add || r > 0);
-        put(other.matrix + i * other.columns + start + here - one.columns, from + here, there,
-            add || r > 0);
+        if (there > 0)  // or there may be no other matrix
+          put(other.matrix + i * other.columns + start + here - one.columns, from + here, there,
+              add || r > 0);
       }
     }
   }

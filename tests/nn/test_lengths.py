@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import carousel.nn
+from carousel.errors import ShapeError
+from carousel.nn import LSTM
 from layer_runs import Problem, numbers, problem
 from numerical_bounds import violations
 
@@ -208,3 +210,13 @@ def test_lengths_without_a_batch() -> None:
     torch.testing.assert_close(output[:2], expected)
     torch.testing.assert_close(state, expected_state)
     assert not output[2:].any()
+
+
+def test_lengths_of_every_kind_and_on_the_meta_device() -> None:
+    layer, x = LSTM(5, 18), torch.randn(4, 3, 5)
+    expected = layer(x, lengths=torch.tensor([4, 2, 0]))[0]
+    assert torch.equal(layer(x, lengths=torch.tensor([4, 2, 0], dtype=torch.uint16))[0], expected)
+    with torch.device("meta"):
+        assert torch.equal(layer(x, lengths=[4, 2, 0])[0], expected)
+    with pytest.raises(ShapeError, match="lengths: expected a tensor or a list"):
+        layer(x, lengths=[4, "two", 0])  # type: ignore[list-item]

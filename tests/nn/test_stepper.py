@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -83,3 +85,38 @@ def test_what_it_refuses() -> None:
         stepper.state = (torch.zeros(1, 2, 4), torch.zeros(1, 2, 3))
     with pytest.raises(ShapeError, match="rows"):
         stepper.reset(torch.tensor([True]))
+
+
+def test_weights_that_are_replaced_moved_or_made_of_others_are_seen() -> None:
+    x = torch.randn(2, 3, 5)
+
+    def check(layer: LSTM, change: Callable[[], object]) -> None:
+        stepper = layer.stepper(3)
+        stepper.step(x[0])
+        change()
+        stepper.reset()
+        with torch.no_grad():
+            expected = layer(x)[0]
+        for t in range(2):
+            torch.testing.assert_close(stepper.step(x[t]), expected[t], rtol=0, atol=1e-6)
+
+    layer = LSTM(5, 18)
+    other = {name: torch.randn_like(value) for name, value in layer.state_dict().items()}
+    check(layer, lambda: layer.load_state_dict(other, assign=True))
+    check(layer, lambda: setattr(layer, "weight_hh_l0", torch.nn.Parameter(torch.randn(72, 18))))
+    norm = torch.nn.utils.parametrizations.weight_norm(LSTM(5, 18, bias=False), "weight_hh_l0")
+    scale = norm.parametrizations.weight_hh_l0.original0
+    check(norm, lambda: scale.data.mul_(2))
+    projecting = LSTM(5, 18, proj_size=7, peepholes=True, num_layers=2)
+    stepper = projecting.stepper(3)
+    assert not stepper._derived  # nothing is packed again
+    projecting.double()
+    with pytest.raises(OptionError, match="Make a new stepper"):
+        stepper.step(x[0])
+
+
+def test_a_state_that_does_not_fit_changes_nothing() -> None:
+    stepper = LSTM(5, 18).stepper(3)
+    with pytest.raises(ShapeError, match="state"):
+        stepper.state = (torch.ones(1, 3, 18), torch.ones(1, 2, 18))
+    assert not stepper.state.h.any()

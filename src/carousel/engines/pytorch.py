@@ -50,6 +50,8 @@ class PyTorchEngine:
             return "PyTorch's kernel must pack by length, and on the meta device there is nothing"
         if _transformed():
             return "PyTorch's kernel has no rule for torch.func transforms"
+        if torch.autograd.forward_ad._current_level >= 0:
+            return "PyTorch's kernel has no forward-mode derivative"
         on_cpu = inputs.device.type == "cpu"
         if on_cpu and torch.compiler.is_compiling() and torch.is_grad_enabled():
             return "PyTorch's oneDNN kernel has no backward under torch.compile"

@@ -202,12 +202,20 @@ def _initial(
 
 def _checked_lengths(lengths: Tensor | Sequence[int], T: int, B: int) -> Tensor:
     if not isinstance(lengths, Tensor):
-        lengths = torch.as_tensor(lengths, dtype=None if len(lengths) else torch.int64)
+        try:
+            kind = None if len(lengths) else torch.int64
+            lengths = torch.as_tensor(lengths, dtype=kind, device="cpu")
+        except (TypeError, ValueError, RuntimeError):
+            raise ShapeError(
+                f"lengths: expected a tensor or a list of whole numbers, one a sequence, got "
+                f"{lengths!r}"
+            ) from None
     if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
         raise ShapeError(
             f"lengths: expected whole numbers of steps, got {lengths.dtype}. Multiply fractions by "
             f"the number of steps and convert with .to(torch.int64)"
         )
+    lengths = lengths.to(torch.int64)
     if tuple(lengths.shape) != (B,):
         raise ShapeError(
             f"lengths: expected one number a sequence, shape ({B},), got {tuple(lengths.shape)}"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from carousel import engines
 from carousel.engines import EngineOptions, LayerWeights, State
+from carousel.engines.compiled.packing import version
 from carousel.engines.compiled.stepping import CompiledSteps
 from carousel.errors import OptionError, ShapeError
 
@@ -46,16 +47,17 @@ class Stepper:
                 "stepper: expected a layer of one direction, got a bidirectional one, whose second "
                 "direction starts at the end of the sequence. Run it on whole sequences"
             )
-        if batch < 1:
-            raise OptionError(f"batch: expected a whole number of rows above 0, got {batch}")
+        if not isinstance(batch, int) or isinstance(batch, bool) or batch < 1:
+            raise OptionError(f"batch: expected a whole number of rows above 0, got {batch!r}")
         self._layer = layer
         weight = layer._weights()[0].weight_hh.detach()
         self._dtype, self._device = weight.dtype, weight.device
         sizes = layer.num_layers, batch
-        self._state = State(
-            weight.new_zeros(*sizes, layer.proj_size or layer.hidden_size),
-            weight.new_zeros(*sizes, layer.hidden_size),
-        )
+        with torch.inference_mode(False):  # the state outlives the mode that it is made in
+            self._state = State(
+                weight.new_zeros(*sizes, layer.proj_size or layer.hidden_size),
+                weight.new_zeros(*sizes, layer.hidden_size),
+            )
         self.refresh()
 
     def step(self, x: Tensor) -> Tensor:
@@ -70,13 +72,15 @@ class Stepper:
         Raises:
             ShapeError: for a tensor that does not fit.
         """
+        if not isinstance(x, Tensor):
+            raise ShapeError(f"x: expected a tensor {tuple(self._inputs)}, got {type(x).__name__}")
         if x.shape != self._inputs or x.dtype != self._dtype or x.device != self._device:
             raise ShapeError(
                 f"x: expected {tuple(self._inputs)}, a row of input_size for each row of the "
                 f"batch, in {self._dtype} on {self._device}; got {tuple(x.shape)} in {x.dtype} on "
                 f"{x.device}. Another batch needs a stepper of its own"
             )
-        if [part._version for part in self._tensors] != self._versions:
+        if self._derived or self._marks() != self._seen:
             self.refresh()
         if self._compiled is None:
             return self._step_on_another(x)
@@ -91,12 +95,15 @@ class Stepper:
 
     @state.setter
     def state(self, state: tuple[Tensor, Tensor]) -> None:
+        if len(state) != 2:
+            raise ShapeError(f"state: expected a pair (h, c), got {len(state)} of them")
         for name, to, value in zip(("h", "c"), self._state, state, strict=True):
             if value.shape != to.shape:
                 raise ShapeError(
                     f"state.{name}: expected {tuple(to.shape)}, (layers, batch, size), got "
                     f"{tuple(value.shape)}"
                 )
+        for to, value in zip(self._state, state, strict=True):
             to.copy_(value.detach())
 
     def reset(self, rows: Tensor | None = None) -> None:
@@ -116,8 +123,17 @@ class Stepper:
         layer = self._layer
         weights = layer._weights()
         self._inputs = torch.Size((self._state.h.shape[1], layer.input_size))
+        if weights[0].weight_hh.dtype != self._dtype or weights[0].weight_hh.device != self._device:
+            raise OptionError(
+                f"stepper: the layer has moved from {self._dtype} on {self._device} to "
+                f"{weights[0].weight_hh.dtype} on {weights[0].weight_hh.device}. Make a new "
+                f"stepper, and give it the state"
+            )
         self._tensors = [part for one in weights for part in one if part is not None]
-        self._versions = [part._version for part in self._tensors]
+        own = self._layer._parameters.values()
+        # Weights that are made of others at every look, as by a parametrization, are made anew.
+        self._derived = [id(part) for part in own] != [id(part) for part in self._tensors]
+        self._seen = self._marks()
         self._weights = tuple(
             LayerWeights(*(None if part is None else part.detach() for part in one))  # type: ignore[arg-type]
             for one in weights
@@ -129,6 +145,14 @@ class Stepper:
         self._compiled = None
         if choice.name == "compiled":
             self._compiled = CompiledSteps(self._weights, self._options.variant, self._state)
+
+    def _marks(self) -> list[int]:
+        """Returns numbers that change when a parameter is replaced, moved or written to."""
+        marks: list[int] = []
+        for part in self._layer._parameters.values():
+            if part is not None:
+                marks += (id(part), part.data_ptr(), version(part))
+        return marks
 
     @torch.no_grad()
     def _step_on_another(self, x: Tensor) -> Tensor:

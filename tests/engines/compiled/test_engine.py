@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from carousel.engines import CellVariant, EngineOptions, LayerWeights, State
 from carousel.engines.compiled import CompiledEngine
 from carousel.engines.compiled.native import module as native
 from carousel.engines.reference import ReferenceEngine
+from carousel.errors import ShapeError
 from carousel.nn import LSTM
 from variant_runs import Call, call, differences, numbers
 
@@ -348,3 +350,63 @@ def test_values_that_are_stored_as_their_negatives() -> None:
                 assert torch.equal(ends.c, state.c)
     steps = layer.stepper(2), layer.stepper(2)
     assert torch.equal(steps[0].step(x[0]), steps[1].step(stored(x[0])))
+
+
+def test_infinite_inputs_reach_no_unit_that_does_not_exist() -> None:
+    layer, x = LSTM(65, 65), torch.randn(5, 3, 65)
+    x[2, 0, 0] = float("inf")
+    for low in (False, True):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=low):
+            assert not layer(x)[0].isnan().any()
+
+
+def test_layers_made_in_inference_mode() -> None:
+    with torch.inference_mode():
+        layer, x = LSTM(5, 18), torch.randn(4, 3, 5)
+        inside = layer(x)[0]
+        stepper = layer.stepper(3)
+    with torch.no_grad():
+        assert torch.equal(layer(x)[0], inside)
+        for t in range(4):
+            assert torch.equal(stepper.step(x[t]), inside[t])
+    stepper.reset()
+    assert torch.equal(stepper.step(x[0]), inside[0])
+
+
+def test_each_bias_has_a_gradient_of_its_own() -> None:
+    layer = LSTM(5, 18)
+    gradients = torch.autograd.grad(layer(torch.randn(4, 3, 5))[0].sum(), list(layer.parameters()))
+    assert torch.equal(gradients[2], gradients[3])
+    assert gradients[2].data_ptr() != gradients[3].data_ptr()
+
+
+def test_hooks_of_saved_tensors() -> None:
+    layer, x = LSTM(5, 18), torch.randn(4, 3, 5)
+    layer(x)[0].sum().backward()
+    expected = layer.weight_hh_l0.grad.clone()
+    layer.zero_grad()
+
+    def turned(values: Tensor) -> Tensor:
+        return values.transpose(0, -1).contiguous().transpose(0, -1)
+
+    with torch.autograd.graph.saved_tensors_hooks(lambda values: values, turned):
+        out = layer(x)[0]
+    out.sum().backward()
+    assert torch.equal(layer.weight_hh_l0.grad, expected)
+    with torch.autograd.graph.saved_tensors_hooks(lambda values: values, lambda v: v.double()):
+        out = layer(x)[0]
+    with pytest.raises(ShapeError, match="saved as float32"):
+        out.sum().backward()
+
+
+def test_tensors_of_other_makes() -> None:
+    layer, x = LSTM(5, 18), torch.randn(4, 3, 5)
+    expected = layer(x)[0].detach()
+    with torch.no_grad():
+        zeros = torch._efficientzerotensor((4, 3, 5))
+        assert torch.equal(layer(zeros)[0], layer(torch.zeros(4, 3, 5))[0])
+        layer.weight_hh_l0 = torch.nn.Parameter(torch._neg_view(-layer.weight_hh_l0.detach()))
+        assert layer.weight_hh_l0.is_neg()
+        assert torch.equal(layer(x)[0], expected)
+    with forward_ad.dual_level():
+        assert layer.engine.name == "reference"

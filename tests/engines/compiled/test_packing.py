@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from collections.abc import Callable
 
@@ -63,6 +64,18 @@ def test_a_change_is_seen(change: Callable[[LSTM], None], calls: int) -> None:
     fresh.load_state_dict(layer.state_dict())
     assert torch.equal(after, fresh(x)[0])
     assert not torch.equal(after, before)
+
+
+@pytest.mark.parametrize("factor", [-1.0, 0.5, 2.0])
+def test_weights_that_all_change_alike_are_seen(factor: float) -> None:
+    layer, x = LSTM(64, 64), torch.randn(5, 3, 64)
+    with torch.no_grad():
+        for _ in range(3):
+            before = layer(x)[0]
+        layer.weight_ih_l0.data.mul_(factor)  # which PyTorch does not count
+        after = layer(x)[0]
+        assert not torch.equal(before, after)
+        assert torch.equal(after, copy.deepcopy(layer)(x)[0])
 
 
 def test_unchanged_weights_are_packed_once() -> None:

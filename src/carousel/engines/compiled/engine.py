@@ -60,6 +60,8 @@ class CompiledEngine:
         self, inputs: Tensor, weights: tuple[LayerWeights, ...], options: EngineOptions
     ) -> str | None:
         """Returns why the kernel cannot run this call, or None where it can."""
+        if options.lengths is not None and options.lengths.is_meta:
+            return "lengths on the meta device have no values"
         if inputs.device.type != "cpu" or weights[0].weight_hh.device.type != "cpu":
             return "the compiled kernel runs on the CPU only"
         autocast = torch.is_autocast_enabled("cpu")
@@ -158,14 +160,14 @@ def _is_watched(inputs: Tensor, state: State, weights: tuple[LayerWeights, ...])
     if not nobody_watches():
         return True
     plain = (Tensor, Parameter)
-    given = (inputs, *state)
-    if any(part.is_neg() for part in given):  # their memory holds the negative of their values
-        return True
-    return any(
-        part is not None and type(part) not in plain
-        for parts in (given, *weights)
-        for part in parts
-    )
+    for parts in ((inputs, *state), *weights):
+        for part in parts:
+            if part is None:
+                continue
+            # Memory may hold the negative of the values, or there may be none for zeros.
+            if type(part) not in plain or part.is_neg() or part._is_zerotensor():
+                return True
+    return False
 
 
 def _layer(

@@ -256,7 +256,7 @@ def backward(
     ready = _ready(layer)
     T, B, I, H, P = ready.shape  # noqa: E741
     threads = torch.get_num_threads()
-    grad_out = None if grads[0] is None else _rows(grads[0])
+    grad_out = None if grads[0] is None else rows(grads[0])
     grad_h, grad_c = (None if grad is None else grad.contiguous() for grad in grads[1:])
     empty = layer.x.new_empty
     result = Gradients(
@@ -342,13 +342,13 @@ def _ready(layer: Layer) -> Layer:
         part if not isinstance(part, Tensor) or part.is_contiguous() else part.contiguous()
         for part in layer
     ]
-    ready[0] = _rows(layer.x)
+    ready[0] = rows(layer.x)
     if layer.lengths is not None:
-        ready[_LENGTHS] = layer.lengths.to(torch.int64).contiguous()
+        ready[_LENGTHS] = layer.lengths.to("cpu", torch.int64).contiguous()
     return Layer(*ready)  # type: ignore[arg-type]
 
 
-def _rows(values: Tensor) -> Tensor:
+def rows(values: Tensor) -> Tensor:
     """Returns values (T, B, ·) whose last dimension is contiguous; the others may be strided."""
     return values if values.stride(-1) == 1 or values.shape[-1] == 1 else values.contiguous()
 

@@ -22,6 +22,7 @@ from carousel.engines.compiled.kernel import Gradients, Kept, Layer
 from carousel.engines.compiled.native import nobody_watches
 from carousel.engines.contract import EngineOptions, LayerMasks, LayerWeights, State
 from carousel.engines.reference import run_direction
+from carousel.errors import ShapeError
 
 _ARGUMENTS = (
     "Tensor x, Tensor h0, Tensor c0, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, "
@@ -162,9 +163,19 @@ def _gradients(
         return (None,) * (_COUNT + 1)
     if gates.numel() == 0 or torch.is_grad_enabled():
         return *_through_reference(layer, grads, ctx.needs_input_grad[:_FLOATS]), *nothing
+    for saved in (*layer[:_FLOATS], out, gates, cells):
+        if saved is not None and saved.dtype != torch.float32:
+            raise ShapeError(
+                f"backward: expected what was saved as float32, got {saved.dtype}. A hook for "
+                f"saved tensors must return them as it was given them"
+            )
     wants_weights = any(ctx.needs_input_grad[3:_FLOATS])
-    g = run(layer, out, Kept(gates, cells), grads, ctx.needs_input_grad[0], wants_weights)
-    gradients = (g.x, g.h0, g.c0, g.weight_ih, g.weight_hh, g.bias, g.bias, g.weight_hr)
+    kept = Kept(gates.contiguous(), cells.contiguous())
+    out = kernel.rows(out)
+    g = run(layer, out, kept, grads, ctx.needs_input_grad[0], wants_weights)
+    # Each bias has a gradient of its own, though they are equal: callers may change them in place.
+    other = g.bias.clone() if g.bias is not None and ctx.needs_input_grad[6] else None
+    gradients = (g.x, g.h0, g.c0, g.weight_ih, g.weight_hh, g.bias, other, g.weight_hr)
     wanted = (
         grad if need else None
         for grad, need in zip(

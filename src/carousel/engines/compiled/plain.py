@@ -71,6 +71,8 @@ def run_plain(
         if not native.plain_step(out, h_n, c_n, threads, input, h0, c0, w_ih, w_hh, b_ih, b_hh):
             return None
         return out, State(h_n, c_n)
+    if any(part is not None and part.is_neg() for part in (w_ih, w_hh, b_ih, b_hh)):
+        return None
     if T == 0 or not native.fits(input, h0, c0, w_ih, w_hh, b_ih, b_hh):
         return None
     out, h_n, c_n = plain_forward(input, h0, c0, w_ih, w_hh, b_ih, b_hh)
