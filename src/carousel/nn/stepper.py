@@ -16,7 +16,6 @@ from torch import Tensor
 
 from carousel import engines
 from carousel.engines import EngineOptions, LayerWeights, State
-from carousel.engines.compiled.packing import version
 from carousel.engines.compiled.stepping import CompiledSteps
 from carousel.errors import OptionError, ShapeError
 
@@ -133,6 +132,8 @@ class Stepper:
         own = self._layer._parameters.values()
         # Weights that are made of others at every look, as by a parametrization, are made anew.
         self._derived = [id(part) for part in own] != [id(part) for part in self._tensors]
+        # PyTorch counts no changes of what was made in inference mode.
+        self._uncounted = any(part is not None and part.is_inference() for part in own)
         self._seen = self._marks()
         self._weights = tuple(
             LayerWeights(*(None if part is None else part.detach() for part in one))  # type: ignore[arg-type]
@@ -148,11 +149,17 @@ class Stepper:
 
     def _marks(self) -> list[int]:
         """Returns numbers that change when a parameter is replaced, moved or written to."""
-        marks: list[int] = []
-        for part in self._layer._parameters.values():
-            if part is not None:
-                marks += (id(part), part.data_ptr(), version(part))
-        return marks
+        own = self._layer._parameters.values()
+        if self._uncounted:
+            return [
+                mark for part in own if part is not None for mark in (id(part), part.data_ptr())
+            ]
+        return [
+            mark
+            for part in own
+            if part is not None
+            for mark in (id(part), part.data_ptr(), part._version)
+        ]
 
     @torch.no_grad()
     def _step_on_another(self, x: Tensor) -> Tensor:

@@ -97,12 +97,9 @@ def packed_weights(
 def _state(weights: Sequence[Tensor | None], bf16: bool) -> tuple[Any, ...]:
     present = [part for part in weights if part is not None]
     places = [part.data_ptr() for part in present]
-    return native.instruction_set(), bf16, places, [version(part) for part in present]
-
-
-def version(weight: Tensor) -> int:
-    """Returns PyTorch's count of a tensor's changes; it keeps none for those of inference mode."""
-    return -1 if weight.is_inference() else weight._version
+    # PyTorch counts no changes of what was made in inference mode.
+    changes = [-1 if part.is_inference() else part._version for part in present]
+    return native.instruction_set(), bf16, places, changes
 
 
 def _fingerprint(weights: Sequence[Tensor | None]) -> int:
