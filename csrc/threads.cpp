@@ -109,13 +109,13 @@ Pool& own_pool() {
 #if defined(__unix__) || defined(__APPLE__)
 std::atomic<bool> forked{false};
 
-bool has_open_mp_at_fork = false;
+std::atomic<bool> has_open_mp_at_fork{false};
 
 // In the parent, which alone may ask.
-void before_fork() { has_open_mp_at_fork = dlsym(RTLD_DEFAULT, "GOMP_parallel") != nullptr; }
+void before_fork() { has_open_mp_at_fork.store(dlsym(RTLD_DEFAULT, "GOMP_parallel") != nullptr); }
 
 void in_child() {
-  if (has_open_mp_at_fork) forked.store(true);
+  if (has_open_mp_at_fork.load()) forked.store(true);
   pool.store(nullptr);  // its threads exist in the parent only
 }
 
