@@ -184,9 +184,8 @@ class ForwardPass {
     }
   }
 
-  // Lists where each row of step s reads and writes. Sums of a chunk that starts at step `first`
-  // lie where the gates are kept, or in a buffer of the chunk, or in the scratch of the block in
-  // hand.
+  // Lists where each row of step s reads and writes. Sums of a chunk from step `first` on lie where
+  // gates are kept, in a buffer of the chunk, or in the scratch of the block in hand.
   void list_rows(const Place& place, const Lists& lists, int64_t first, int64_t s, int64_t rows) {
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t position = place.position(r);
@@ -284,7 +283,7 @@ class ForwardPass {
   // Units from j on, `lanes` of which exist.
   template <bool kPlain>
   CAROUSEL_INLINE void gates_of_row(const Row& row, float* sums, int64_t j, int lanes) {
-    // Units that do not exist have sums of 0 times the inputs: 0, but not where those are infinite.
+    // Units that do not exist are at 0, whatever 0 times an infinite input is.
     V i = load_some<S>(sums, lanes), f = load_some<S>(sums + S::kLanes, lanes);
     V g = load_some<S>(sums + 2 * S::kLanes, lanes), o = load_some<S>(sums + 3 * S::kLanes, lanes);
     const V c_old = S::load(row.c_old + j);
