@@ -164,7 +164,6 @@ class BackwardPass {
       const int64_t position = place.position(r);
       const ChunkRow row = row_at(s, position, first);
       if (place.unit_group == 0) rows_[first + position] = row;
-      lists.from[r] = row.words;
       lists.to[r] = grad_h_ + row.b * layout_.output_floats;
     }
     if (shape_.projects()) through_projection(place, lists, units, outputs, s, first, rows);

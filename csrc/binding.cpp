@@ -161,7 +161,7 @@ NB_MODULE(_kernel, module) {
   module.def(
       "single_step",
       [](const nb::tuple& shape, const nb::tuple& weights, uintptr_t x, int64_t x_row, uintptr_t h0,
-         uintptr_t c0, uintptr_t h_n, uintptr_t c_n, uintptr_t out, int threads) {
+         uintptr_t c0, uintptr_t h_n, uintptr_t c_n, int threads) {
         const carousel::Single call{
             shape_of(1, nb::cast<int64_t>(shape[1]), nb::cast<int64_t>(shape[2]),
                      nb::cast<int64_t>(shape[3]), nb::cast<int64_t>(shape[4])),
@@ -172,12 +172,12 @@ NB_MODULE(_kernel, module) {
             at<float>(c0),
             at<float>(h_n),
             at<float>(c_n),
-            at<float>(out)};
+            nullptr};
         nb::gil_scoped_release free;
         carousel::single_step(call, threads);
       },
-      "shape"_a, "weights"_a, "x"_a, "x_row"_a, "h0"_a, "c0"_a, "h_n"_a, "c_n"_a, "out"_a,
-      "threads"_a, "One step straight from the weights; see csrc/lstm.h.");
+      "shape"_a, "weights"_a, "x"_a, "x_row"_a, "h0"_a, "c0"_a, "h_n"_a, "c_n"_a, "threads"_a,
+      "One step straight from the weights; see csrc/lstm.h.");
   module.def(
       "backward",
       [sequence_of](const nb::tuple& shape, const nb::tuple& sequence, const nb::tuple& variant,

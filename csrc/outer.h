@@ -41,12 +41,11 @@ struct Outer {
 
   static constexpr int64_t panels(int64_t columns) { return (columns + kColumns - 1) / kColumns; }
   static constexpr int64_t right_floats(int64_t columns, int64_t rows) {
-    return (columns + S::kLanes - 1) / S::kLanes * S::kLanes * rows;
+    return whole_vectors<S>(columns) * rows;
   }
   // Columns that panel p of `columns` holds: whole vectors.
   static constexpr int64_t width(int64_t columns, int64_t p) {
-    const int64_t whole = (columns + S::kLanes - 1) / S::kLanes * S::kLanes;
-    return std::min<int64_t>(kColumns, whole - p * kColumns);
+    return std::min<int64_t>(kColumns, whole_vectors<S>(columns) - p * kColumns);
   }
 
   // Panels first to last of the right factor, which is both matrices side by side.

@@ -106,8 +106,8 @@ struct Packing {
     if (shape.projects()) {
       for (int64_t p = worker; p < P::panels(shape.hidden); p += workers)
         for (int64_t k = 0; k < shape.output; ++k)
-          piece(w.weight_hr + k * shape.hidden, p, shape.hidden,
-                row_of(packed + layout.hr_back(), shape.output, shape.hidden, p, k));
+          pieces(w.weight_hr + k * shape.hidden, shape.hidden, 1, p,
+                 row_of(packed + layout.hr_back(), shape.output, shape.hidden, p, k));
     }
     if (worker == 0) peepholes(shape, w.peephole, packed + layout.peephole_back());
   }
@@ -173,14 +173,6 @@ struct Packing {
   // Row k of panel p of a packed matrix (depth, columns).
   static float* row_of(float* packed, int64_t depth, int64_t columns, int64_t p, int64_t k) {
     return packed + p * depth * P::kPanel + k * P::width(columns, p);
-  }
-
-  // What panel p holds of a row of so many columns, zeros past its end.
-  static void piece(const float* row, int64_t p, int64_t columns, float* to) {
-    const int64_t start = p * P::kPanel, width = P::width(columns, p);
-    const int64_t n = std::min(columns - start, width);
-    std::memcpy(to, row + start, static_cast<size_t>(n) * sizeof(float));
-    std::fill(to + n, to + width, 0.0f);
   }
 
   static void peepholes(const Shape& shape, const float* peephole, float* packed) {

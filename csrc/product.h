@@ -48,8 +48,7 @@ struct Product {
   static constexpr int64_t panels(int64_t columns) { return (columns + kPanel - 1) / kPanel; }
   // Columns that panel p of a matrix with `columns` holds: whole vectors.
   static constexpr int64_t width(int64_t columns, int64_t p) {
-    const int64_t whole = (columns + S::kLanes - 1) / S::kLanes * S::kLanes;
-    return std::min<int64_t>(kPanel, whole - p * kPanel);
+    return std::min<int64_t>(kPanel, whole_vectors<S>(columns) - p * kPanel);
   }
 
   // The product of both factors, for the columns begin <= j < end, of which begin is the first of a

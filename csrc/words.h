@@ -11,6 +11,12 @@
 
 namespace carousel {
 
+// Columns in whole vectors.
+template <class S>
+constexpr int64_t whole_vectors(int64_t columns) {
+  return (columns + S::kLanes - 1) / S::kLanes * S::kLanes;
+}
+
 template <class S>
 struct Words {
   using V = typename S::V;

@@ -28,6 +28,13 @@ inline float float_of(uint32_t bits) {
   return value;
 }
 
+// The nearest bf16, of two the even one. A NaN stays one.
+inline float nearest_bf16(float value) {
+  const uint32_t bits = bits_of(value);
+  if (value != value) return float_of((bits | 0x00400000u) & 0xffff0000u);
+  return float_of((bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
+}
+
 inline bool same_bits(const float* a, const float* b, int64_t count) {
   return count == 0 || std::memcmp(a, b, static_cast<size_t>(count) * sizeof(float)) == 0;
 }

@@ -4,67 +4,53 @@
 // CAROUSEL_TESTED_<NAME> defined.
 #pragma once
 
-#include <cstdint>
 #include <cstdio>
 #include <cstring>
 
 #include "../check.h"
+#include "../rounding.h"
 #include "lstm.h"
 
 #if defined(CAROUSEL_TESTED_AVX512BF16)
 #include "targets/vector_avx512bf16.h"
+#define CAROUSEL_TESTED Avx512Bf16
+#define CAROUSEL_NEEDS "avx512"
 #elif defined(CAROUSEL_TESTED_PORTABLE_PAIRS)
 #include "../vector_portable_pairs.h"
+#define CAROUSEL_TESTED PortablePairs
+#define CAROUSEL_NEEDS "portable"
 #elif defined(CAROUSEL_TESTED_AVX512)
 #include "targets/vector_avx512.h"
+#define CAROUSEL_TESTED Avx512
+#define CAROUSEL_NEEDS "avx512"
 #elif defined(CAROUSEL_TESTED_AVX2)
 #include "targets/vector_avx2.h"
+#define CAROUSEL_TESTED Avx2
+#define CAROUSEL_NEEDS "avx2"
 #elif defined(CAROUSEL_TESTED_TWO_HALVES)
 #include "../vector_two_halves.h"
+#define CAROUSEL_TESTED TwoHalves
+#define CAROUSEL_NEEDS "avx2"
 #elif defined(CAROUSEL_TESTED_NEON)
 #include "targets/vector_neon.h"
+#define CAROUSEL_TESTED Neon
+#define CAROUSEL_NEEDS "neon"
 #elif defined(CAROUSEL_TESTED_PORTABLE)
 #include "targets/vector_portable.h"
-#endif
-
-namespace test {
-
-#if defined(CAROUSEL_TESTED_AVX512BF16)
-using S = carousel::Avx512Bf16;
-constexpr const char* kNeeds = "avx512";
-#elif defined(CAROUSEL_TESTED_PORTABLE_PAIRS)
-using S = carousel::PortablePairs;
-constexpr const char* kNeeds = "portable";
-#elif defined(CAROUSEL_TESTED_AVX512)
-using S = carousel::Avx512;
-constexpr const char* kNeeds = "avx512";
-#elif defined(CAROUSEL_TESTED_AVX2)
-using S = carousel::Avx2;
-constexpr const char* kNeeds = "avx2";
-#elif defined(CAROUSEL_TESTED_TWO_HALVES)
-using S = carousel::TwoHalves;
-constexpr const char* kNeeds = "avx2";
-#elif defined(CAROUSEL_TESTED_NEON)
-using S = carousel::Neon;
-constexpr const char* kNeeds = "neon";
-#elif defined(CAROUSEL_TESTED_PORTABLE)
-using S = carousel::Portable;
-constexpr const char* kNeeds = "portable";
+#define CAROUSEL_TESTED Portable
+#define CAROUSEL_NEEDS "portable"
 #else
 #error "this program is compiled for an instruction set that instruction_set.h does not know"
 #endif
 
+namespace test {
+
+using S = carousel::CAROUSEL_TESTED;
+constexpr const char* kNeeds = CAROUSEL_NEEDS;
 using V = S::V;
 
 // The number as a factor of products, so that what is expected of them can be computed exactly.
-inline float factor(float number) {
-  if (!S::kPairs) return number;
-  uint32_t bits;
-  std::memcpy(&bits, &number, sizeof bits);
-  bits = (bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u;  // the nearest bf16
-  std::memcpy(&number, &bits, sizeof number);
-  return number;
-}
+inline float factor(float number) { return S::kPairs ? nearest_bf16(number) : number; }
 
 // Runs the tests where the processor has the instruction set; for main to return.
 inline int run_where_possible(int (*volatile tests)(int, char**), int count, char** arguments) {

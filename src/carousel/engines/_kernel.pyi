@@ -45,7 +45,6 @@ def single_step(
     c0: int,
     h_n: int,
     c_n: int,
-    out: int,
     threads: int,
 ) -> None: ...
 def backward(

@@ -22,6 +22,7 @@ from carousel.engines.contract import (
     State,
 )
 from carousel.engines.reference import ReferenceEngine
+from carousel.engines.watching import forward_mode, transformed
 
 
 class PyTorchEngine:
@@ -48,9 +49,9 @@ class PyTorchEngine:
             return "PyTorch's kernel has no peepholes"
         if options.lengths is not None and (inputs.is_meta or options.lengths.is_meta):
             return "PyTorch's kernel must pack by length, and on the meta device there is nothing"
-        if _transformed():
+        if transformed():
             return "PyTorch's kernel has no rule for torch.func transforms"
-        if torch.autograd.forward_ad._current_level >= 0:
+        if forward_mode():
             return "PyTorch's kernel has no forward-mode derivative"
         on_cpu = inputs.device.type == "cpu"
         if on_cpu and torch.compiler.is_compiling() and torch.is_grad_enabled():
@@ -141,11 +142,6 @@ def _kernel_arguments(
     train = options.dropout > 0 or torch.is_grad_enabled()
     has_biases = weights[0].bias_ih is not None
     return flat, has_biases, layers, options.dropout, train, options.bidirectional
-
-
-def _transformed() -> bool:
-    """Returns whether a ``torch.func`` transform is active; PyTorch has no public way to ask."""
-    return torch._C._functorch.maybe_current_level() is not None
 
 
 def _autocast_on_cpu(weights: tuple[LayerWeights, ...]) -> str | None:

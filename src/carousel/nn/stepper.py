@@ -128,6 +128,7 @@ class Stepper:
                 f"{weights[0].weight_hh.dtype} on {weights[0].weight_hh.device}. Make a new "
                 f"stepper, and give it the state"
             )
+        # Held, so that no other parameter can have the identity of one of these.
         self._tensors = [part for one in weights for part in one if part is not None]
         own = self._layer._parameters.values()
         # Weights that are made of others at every look, as by a parametrization, are made anew.

@@ -16,7 +16,7 @@ from torch.nn.parameter import Parameter
 
 from carousel.engines.compiled import kernel
 from carousel.engines.compiled.kernel import Kept, Layer
-from carousel.engines.compiled.native import available, nobody_watches
+from carousel.engines.compiled.native import available
 from carousel.engines.compiled.native import module as native
 from carousel.engines.compiled.operators import differentiable_layer, lstm_layer
 from carousel.engines.contract import (
@@ -28,6 +28,7 @@ from carousel.engines.contract import (
     State,
 )
 from carousel.engines.reference import ReferenceEngine
+from carousel.engines.watching import forward_mode, nobody_watches, transformed
 
 _NO_MASKS = LayerMasks()
 
@@ -69,9 +70,9 @@ class CompiledEngine:
             inputs.dtype != torch.float32 and not autocast
         ):
             return "the compiled kernel computes in float32 only"
-        if torch._C._functorch.maybe_current_level() is not None:
+        if transformed():
             return "the compiled kernel has no rule for torch.func transforms"
-        if torch.autograd.forward_ad._current_level >= 0:
+        if forward_mode():
             return "the compiled kernel has no forward-mode derivative"
         if options.trace and _wants_gradients(inputs, weights):
             return "the compiled kernel has no gradients through a trace"

@@ -166,7 +166,6 @@ def _single_step(layer: Layer, out: Tensor, h_n: Tensor, c_n: Tensor, threads: i
         layer.c0.data_ptr(),
         h_n.data_ptr(),
         c_n.data_ptr(),
-        0,
         threads if layer.weight_hh.numel() >= FLOATS_FOR_A_TEAM else 1,
     )
     out[0].copy_(h_n)

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from carousel.engines.compiled import kernel
 from carousel.engines.compiled.kernel import Gradients, Kept, Layer
-from carousel.engines.compiled.native import nobody_watches
 from carousel.engines.contract import EngineOptions, LayerMasks, LayerWeights, State
 from carousel.engines.reference import run_direction
+from carousel.engines.watching import nobody_watches
 from carousel.errors import ShapeError
 
 _ARGUMENTS = (

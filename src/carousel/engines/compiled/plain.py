@@ -14,17 +14,16 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn.parameter import Parameter
 
 from carousel.engines.compiled.kernel import FEW_ROWS, FLOATS_FOR_A_TEAM, plain_forward
-from carousel.engines.compiled.native import FAST_VIEWS, nobody_watches
+from carousel.engines.compiled.native import FAST_VIEWS
 from carousel.engines.compiled.native import module as native
 from carousel.engines.contract import State
+from carousel.engines.watching import forward_mode, nobody_watches, transformed
 
 # Looked up once: a call takes as long as a few hundred look-ups.
 _gradients, _autocast = torch.is_grad_enabled, torch.is_autocast_enabled
-_transforms = torch._C._functorch.maybe_current_level
 
 
 def run_plain(
@@ -43,7 +42,7 @@ def run_plain(
     """
     if not FAST_VIEWS or _gradients() or not nobody_watches():
         return None
-    if _autocast("cpu") or _transforms() is not None or forward_ad._current_level >= 0:
+    if _autocast("cpu") or transformed() or forward_mode():
         return None
     if type(input) is not Tensor or input.dim() != 3 or input.is_neg():
         return None
