@@ -58,6 +58,10 @@ def test_polars_types_are_kept(dtype: pl.DataType, label: pl.DataType) -> None:
         pd.Series(TIMES).astype("datetime64[s]"),
         pd.Series(TIMES).astype("datetime64[ns]") + pd.Timedelta(100, "ns"),
         pd.Series(TIMES).dt.tz_localize("Europe/Berlin"),
+        pd.Series(TIMES).dt.tz_localize("America/New_York"),
+        pd.Series(TIMES).astype("datetime64[s]").dt.tz_localize("Etc/GMT+5"),
+        pd.Series(TIMES).dt.tz_localize(datetime.timezone(datetime.timedelta(hours=-3.5))),
+        pd.Series(TIMES).dt.tz_localize("dateutil/America/New_York"),
         pd.Series(DATES, dtype=object),
         pd.Series(TIMES).astype("timestamp[ms][pyarrow]"),
         pd.Series(["2024-01-01", "2024-01-02"], dtype=object),
@@ -90,3 +94,13 @@ def test_step_numbers_that_outgrow_their_type_are_widened() -> None:
         table = read_table(frame if isinstance(frame, pl.DataFrame) else frame.astype("int8"))
         _, style = table.stamps("t", None)
         assert stamp_column(np.array([128, 129]), style, table, "t").to_list() == [128, 129]
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas", "pyarrow"])
+def test_a_named_zone_leaves_a_column_in_its_own(library: str) -> None:
+    frame = pl.DataFrame({"ds": TIMES}).with_columns(pl.col("ds").dt.replace_time_zone("UTC"))
+    given = {"polars": frame, "pandas": frame.to_pandas(), "pyarrow": frame.to_arrow()}[library]
+    table = read_table(given)
+    stamps, style = table.stamps("ds", None, "Europe/Berlin")
+    back = write_table({"ds": stamp_column(stamps, style, table, "ds")}, table)
+    assert pl.DataFrame(back).equals(frame)

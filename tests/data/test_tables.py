@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
-from carousel.data.answers import write_table
+from carousel.data.answers import stamp_column, write_table
 from carousel.data.stamps import format_stamps
 from carousel.data.tables import read_table
 from carousel.errors import DataError
@@ -62,9 +63,83 @@ def test_an_offset_is_counted_in_utc() -> None:
     assert written == ["2013-01-31T18:00:00+02:00"]
 
 
-def test_offsets_that_change_are_written_in_utc() -> None:
-    _, written = stamps_of(["2013-03-31T01:00:00+01:00", "2013-03-31T03:00:00+02:00"])
-    assert written == ["2013-03-31T00:00:00Z", "2013-03-31T01:00:00Z"]
+def test_offsets_that_change_are_kept_and_the_last_one_stays() -> None:
+    words = ["2013-03-31T01:00:00+01:00", "2013-03-31T03:00:00+02:00"]
+    table = read_table(pl.DataFrame({"ds": words}))
+    stamps, style = table.stamps("ds", None)
+    assert np.diff(stamps) == [HOUR]
+    winter = np.datetime64("2014-01-01", "ns").astype(np.int64)
+    assert format_stamps(np.append(stamps, winter), style) == [*words, "2014-01-01T02:00:00+02:00"]
+
+
+def test_offsets_of_several_zones_are_written_in_utc() -> None:
+    _, written = stamps_of(["2013-03-31T01:00:00+01:00", "2013-03-31T00:00:00+00:00"])
+    assert written == ["2013-03-31T00:00:00+00:00"] * 2
+
+
+def test_a_named_zone_sets_the_offsets_of_new_stamps() -> None:
+    words = ["2013-01-31T01:00:00+0100", "2013-01-31T02:00:00+0100"]
+    table = read_table(pl.DataFrame({"ds": words}))
+    stamps, style = table.stamps("ds", None, "Europe/Berlin")
+    assert not style.is_local
+    summer = np.datetime64("2013-07-01", "ns").astype(np.int64)
+    assert format_stamps(np.append(stamps, summer), style) == [*words, "2013-07-01T02:00:00+0200"]
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas", "text"])
+def test_stamps_without_an_offset_are_local_where_a_zone_is_named(library: str) -> None:
+    first = datetime.datetime(2024, 10, 27, 2)
+    frame = pl.DataFrame({"ds": [first, first, first + datetime.timedelta(hours=1)]})
+    given = {
+        "polars": lambda: frame,
+        "pandas": lambda: frame.to_pandas(),
+        "text": lambda: frame.select(pl.col("ds").dt.to_string("%Y-%m-%d %H:%M")),
+    }[library]()
+    table = read_table(given)
+    stamps, style = table.stamps("ds", None, "Europe/Berlin")
+    assert style.is_local
+    assert style.clock is not None
+    instants = style.clock.instants_of_rows(stamps, np.array([0, 3]))
+    assert np.diff(instants).tolist() == [HOUR, HOUR]
+    assert instants[0] == np.datetime64("2024-10-27T00", "ns").astype(np.int64)
+    back = write_table({"ds": stamp_column(instants, style, table, "ds")}, table)
+    assert pl.DataFrame(back).equals(pl.DataFrame(given))
+
+
+@pytest.mark.parametrize(
+    ("stamps", "words"),
+    [
+        ([1, 2], "step numbers"),
+        (["1", "2"], "step numbers"),
+        ([datetime.date(2024, 1, 1)], "dates without a time of day"),
+        (["2024-01-01"], "dates without a time of day"),
+        (["2024-01"], "dates without a time of day"),
+    ],
+)
+def test_a_zone_that_changes_nothing_is_refused(stamps: list, words: str) -> None:
+    table = read_table(pl.DataFrame({"ds": stamps}))
+    with pytest.raises(DataError, match=f"of no use to {words}.*leave it out") as caught:
+        table.stamps("ds", None, "Europe/Berlin")
+    assert caught.value.column == "ds"
+
+
+def test_columns_may_have_an_offset_for_a_zone() -> None:
+    zone = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
+    given = pd.DataFrame({"ds": [pd.Timestamp("2024-01-01", tz=zone)]})
+    table = read_table(given)
+    stamps, style = table.stamps("ds", None)
+    assert stamps.tolist() == [np.datetime64("2023-12-31T18:30", "ns").astype(np.int64)]
+    assert format_stamps(stamps, style) == [datetime.datetime(2024, 1, 1, tzinfo=zone)]
+    back = write_table({"ds": stamp_column(stamps, style, table, "ds")}, table)
+    pd.testing.assert_frame_equal(back, given)
+
+
+def test_a_column_of_an_unknown_zone_is_refused() -> None:
+    stamps = pa.array([datetime.datetime(2024, 1, 1)], pa.timestamp("us", tz="Mars/Base"))
+    table = read_table(pa.table({"ds": stamps}))
+    with pytest.raises(DataError, match=r"zone 'Mars/Base'.*IANA name") as caught:
+        table.stamps("ds", None)
+    assert caught.value.column == "ds"
 
 
 def test_whole_numbers_are_steps() -> None:
@@ -74,7 +149,7 @@ def test_whole_numbers_are_steps() -> None:
 
 
 @pytest.mark.parametrize("library", ["polars", "pandas", "pyarrow", "lazy"])
-@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin", "Etc/GMT-2"])
 def test_frames_of_every_library_keep_their_stamps(library: str, zone: str | None) -> None:
     local = zoneinfo.ZoneInfo(zone) if zone else None
     first = datetime.datetime(2013, 7, 1, 2, tzinfo=local)

@@ -48,7 +48,8 @@ def stamp_column(stamps: np.ndarray, style: TimeStyle, like: Table, name: str) -
     nw = import_extra("narwhals", "forecasting")
     backend = like.frame.implementation
     if style.kind == "time" and style.dtype == "Datetime":
-        column = nw.new_series(name, stamps.astype("datetime64[ns]"), backend=backend)
+        shown = stamps if style.shown is None else style.shown.wall(stamps)
+        column = nw.new_series(name, shown.astype("datetime64[ns]"), backend=backend)
         if style.time_zone is not None:
             column = column.dt.replace_time_zone("UTC").dt.convert_time_zone(style.time_zone)
     else:

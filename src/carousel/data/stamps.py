@@ -1,18 +1,21 @@
 """Time stamps as numbers, and back to the way they were written.
 
-A stamp is an int64: nanoseconds since 1970-01-01, or a plain step number. Letters: N stamps.
+A stamp is an int64: nanoseconds since 1970-01-01, or a plain step number. Stamps that say how far
+they are from UTC, or that are read in a zone, count from 1970 in UTC; others on their own clock.
+
+Letters: N stamps.
 """
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from carousel.data.clocks import Clock, parse_offset, python_zone, write_offset
 from carousel.data.extras import import_extra
 from carousel.errors import OptionError
 
@@ -37,6 +40,9 @@ STEP_NUMBER = r"^[+-]?\d{1,7}$"
 _UTC_WORDS = {"%#z": "Z", "%z": "+0000", "%:z": "+00:00", "%::z": "+00:00:00", "%:::z": "+00"}
 _OFFSET_DIRECTIVE = re.compile("|".join(_UTC_WORDS))
 _OFFSET = r"(Z|[+-]\d{2}(?::?\d{2})?)$"
+# What a form without any of these cannot tell is the time of day.
+_HOUR_DIRECTIVE = re.compile(r"%[-_0]?[HIklcrsRTX+]")
+_SAYS_UTC = re.compile(r"(?<!%)Z$|UTC|GMT")
 _FINER_THAN_A_MICROSECOND = r"\.\d{7,}"
 
 
@@ -49,8 +55,11 @@ class TimeStyle:
         text_format: the strptime format where the stamps were text, else None.
         dtype: the narwhals dtype's name where they were not text ("Datetime", "Date", "Int64").
         time_zone: name of the zone of a Datetime column, or None.
-        offset: what every text ends with where all are the same way off UTC, such as "+02:00";
-            None writes UTC.
+        offset: one of the offsets from UTC that the texts end with, such as "+02:00", whose form
+            all take; None where they end with none.
+        clock: the wall clock that the stamps follow; None where they are that clock's own.
+        shown: the wall clock that what is written shows; None for UTC or no clock at all.
+        is_local: True where the stamps were written as ``clock`` shows them, without an offset.
     """
 
     kind: str
@@ -58,6 +67,36 @@ class TimeStyle:
     dtype: str | None = None
     time_zone: str | None = None
     offset: str | None = None
+    clock: Clock | None = None
+    shown: Clock | None = None
+    is_local: bool = False
+
+    @property
+    def is_dated(self) -> bool:
+        """Says whether the stamps are days, months or step numbers, without a time of day."""
+        if self.text_format is not None:
+            return _HOUR_DIRECTIVE.search(self.text_format) is None
+        return self.dtype != "Datetime"
+
+    @property
+    def tells_utc(self) -> bool:
+        """Says whether each stamp itself says how far it is from UTC."""
+        form = self.text_format or ""
+        return self.time_zone is not None or bool(
+            _OFFSET_DIRECTIVE.search(form) or _SAYS_UTC.search(form)
+        )
+
+    def in_zone(self, clock: Clock, stamps: np.ndarray) -> TimeStyle:
+        """Returns the style of stamps (N,) that are known to follow the clock of a zone.
+
+        New stamps are written as they were: on that clock, or in UTC and the like where the offsets
+        in the text are not its own.
+        """
+        if not self.tells_utc:
+            return replace(self, clock=clock, shown=clock, is_local=True)
+        own = self.shown
+        agrees = own is not None and bool((own.ahead(stamps) == clock.ahead(stamps)).all())
+        return replace(self, clock=clock, shown=clock if agrees else own)
 
 
 class ParsedStamps(NamedTuple):
@@ -67,7 +106,7 @@ class ParsedStamps(NamedTuple):
         values: (N,) datetime64 in micro- or nanoseconds, or int64 steps; no meaning where bad.
         bad: (N,) true where a word does not parse.
         expected: what was expected of each word.
-        style: how they are written.
+        style: how they are written; its clock is what their offsets from UTC tell.
     """
 
     values: np.ndarray
@@ -100,7 +139,8 @@ def parse_stamps(words: Sequence[str], text_format: str | None) -> ParsedStamps 
     unit = times.dtype.time_unit
     values = times.to_physical().fill_null(0).to_numpy().astype(f"datetime64[{unit}]")
     bad = times.is_null().to_numpy()
-    style = TimeStyle("time", form, offset=_common_offset(text, form))
+    offset, clock = _offset_and_clock(text, form, values, bad)
+    style = TimeStyle("time", form, offset=offset, clock=clock, shown=clock)
     return ParsedStamps(values, bad, f"a time stamp of the form {form}", style)
 
 
@@ -113,22 +153,26 @@ def format_stamps(stamps: np.ndarray, style: TimeStyle) -> list[Any]:
     """
     if style.kind == "integer":
         return [str(step) for step in stamps] if style.text_format else stamps.tolist()
-    pl = import_extra("polars", "forecasting")
-    times = pl.Series(stamps).cast(pl.Datetime("ns"))
     if style.text_format is not None:
-        if style.offset is not None:
-            times = times + _distance(style.offset)
-        form = _OFFSET_DIRECTIVE.sub(
-            lambda found: style.offset or _UTC_WORDS[found.group()], style.text_format
-        )
-        return times.dt.to_string(form).to_list()
+        return _to_text(stamps, style.text_format, style)
+    pl = import_extra("polars", "forecasting")
+    zone = None if style.time_zone is None else Clock.of_zone(style.time_zone)
+    clock = style.shown if zone is None else zone
+    shown = pl.Series(stamps if clock is None else clock.wall(stamps)).cast(pl.Datetime("ns"))
     if style.dtype == "Date":
-        return times.cast(pl.Date).to_list()
-    if style.time_zone is not None:
-        times = times.dt.replace_time_zone("UTC").dt.convert_time_zone(style.time_zone)
+        return shown.cast(pl.Date).to_list()
     if np.any(stamps % 1_000):  # Python's datetime would cut them off
-        return times.dt.to_string("%Y-%m-%d %H:%M:%S%.f").to_list()
-    return times.dt.cast_time_unit("us").to_list()
+        return shown.dt.to_string("%Y-%m-%d %H:%M:%S%.f").to_list()
+    times = shown.dt.cast_time_unit("us").to_list()
+    if style.time_zone is None:
+        return times
+    where = python_zone(style.time_zone)
+    assert zone is not None
+    again = (zone.instants(zone.wall(stamps)) != stamps).tolist()  # the second of two such hours
+    return [
+        time.replace(tzinfo=where, fold=int(second))
+        for time, second in zip(times, again, strict=True)
+    ]
 
 
 def check_time_format(text_format: str) -> None:
@@ -164,18 +208,42 @@ def _to_times(text: Any, form: str) -> Any:
     return text.str.to_datetime(form, strict=False, time_unit=unit, time_zone=zone)
 
 
-def _common_offset(text: Any, form: str) -> str | None:
-    """Returns the offset from UTC that every stamp ends with, None where they differ."""
+def _offset_and_clock(
+    text: Any, form: str, times: np.ndarray, bad: np.ndarray
+) -> tuple[str | None, Clock | None]:
+    """Returns one of the offsets from UTC that texts end with, and the clock that all of them tell.
+
+    Both are None where the form has none at its end; the clock also where they are several zones'.
+    """
     if not re.search(f"(?:{_OFFSET_DIRECTIVE.pattern})$", form):
-        return None
-    found = text.str.extract(_OFFSET).unique().to_list()
-    return found[0] if len(found) == 1 else None
+        return None, None
+    pl = import_extra("polars", "forecasting")
+    found = text.filter(~bad).str.extract(_OFFSET)
+    words = found.unique(maintain_order=True).drop_nulls().to_list()
+    if not words:
+        return None, None
+    ahead = found.replace_strict(
+        words, [parse_offset(word) for word in words], default=0, return_dtype=pl.Int64
+    )
+    instants = times[~bad].astype("datetime64[ns]").astype(np.int64)
+    offset = next((word for word in words if word != "Z"), "Z")
+    return offset, Clock.of_offsets(instants, ahead.to_numpy())
 
 
-def _distance(offset: str) -> datetime.timedelta:
-    """Returns how far "+02:00", "+0200", "+02" or "Z" is from UTC."""
-    if offset == "Z":
-        return datetime.timedelta()
-    digits = offset[1:].replace(":", "").ljust(4, "0")
-    size = datetime.timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return -size if offset[0] == "-" else size
+def _to_text(stamps: np.ndarray, form: str, style: TimeStyle) -> list[str]:
+    """Returns time stamps written in a strptime form, each with its own offset from UTC."""
+    pl = import_extra("polars", "forecasting")
+    directive = _OFFSET_DIRECTIVE.search(form)
+    ahead = np.zeros_like(stamps) if style.shown is None else style.shown.ahead(stamps)
+    shown = pl.Series(stamps + ahead).cast(pl.Datetime("ns"))
+    if directive is None:
+        return shown.dt.to_string(form).to_list()
+    written = np.empty(len(stamps), dtype=object)
+    for distance in np.unique(ahead).tolist():
+        word = _UTC_WORDS[directive.group()]
+        if distance != 0 or style.offset is not None:
+            word = write_offset(distance, style.offset or word)
+        rows = np.flatnonzero(ahead == distance)
+        there = _OFFSET_DIRECTIVE.sub(word, form)
+        written[rows] = shown.gather(rows).dt.to_string(there).to_list()
+    return written.tolist()

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from carousel.data.clocks import Clock
 from carousel.data.csv_text import line_of_row, read_csv_text
 from carousel.data.extras import import_extra
 from carousel.data.stamps import FIRST_YEAR, LAST_YEAR, TimeStyle, parse_stamps
-from carousel.errors import DataError, unknown_name
+from carousel.errors import DataError, OptionError, unknown_name
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -173,19 +174,39 @@ class Table:
         missing = (text.is_null() | text.str.to_lowercase().is_in(MISSING_WORDS)).to_numpy()
         return text, text.cast(pl.Float64, strict=False), missing
 
-    def stamps(self, name: str, text_format: str | None) -> tuple[np.ndarray, TimeStyle]:
+    def stamps(
+        self, name: str, text_format: str | None, time_zone: str | None = None
+    ) -> tuple[np.ndarray, TimeStyle]:
         """Returns column ``name`` as int64 of shape (N,), and how it was written.
 
-        Times become nanoseconds since 1970-01-01 (UTC where the stamps carry a zone, else wall
-        clock); plain step numbers stay what they are.
+        Times become nanoseconds since 1970-01-01: in UTC where the stamps say how far they are
+        from it, else as they stand, on a wall clock of their own or that of ``time_zone``, which
+        the style then calls local. Plain step numbers stay what they are.
 
         Args:
             name: the column.
             text_format: strptime format of text stamps; None tries the ISO 8601 ones.
+            time_zone: IANA name of the zone whose wall clock the stamps follow; by default the
+                column's own zone, or the offsets in the text.
 
         Raises:
-            DataError: for a stamp that is missing or does not parse; names its line.
+            DataError: for a stamp that is missing or does not parse, with its line; for a zone
+                that dates or step numbers have no use for.
         """
+        stamps, style = self._read_stamps(name, text_format)
+        if time_zone is None:
+            return stamps, style
+        if style.is_dated:
+            kind = "step numbers" if style.kind == "integer" else "dates without a time of day"
+            raise self.error(
+                f"time_zone {time_zone!r} is of no use to {kind}, which are the same in every "
+                f"zone; leave it out",
+                column=name,
+            )
+        return stamps, style.in_zone(Clock.of_zone(time_zone), stamps)
+
+    def _read_stamps(self, name: str, text_format: str | None) -> tuple[np.ndarray, TimeStyle]:
+        """Returns a column's stamps and style, which has the clock that the column itself tells."""
         nw = import_extra("narwhals", "forecasting")
         column = self.frame[name]
         missing = column.is_null().to_numpy()
@@ -198,9 +219,16 @@ class Table:
             return self._nanoseconds(times, name), TimeStyle("time", dtype="Date")
         if isinstance(column.dtype, nw.Datetime):
             zone = column.dtype.time_zone
+            clock = None if zone is None else self._clock_of_column(name, zone)
             plain = column if zone is None else column.dt.convert_time_zone("UTC")
-            style = TimeStyle("time", dtype="Datetime", time_zone=zone)
+            style = TimeStyle("time", dtype="Datetime", time_zone=zone, clock=clock)
             return self._nanoseconds(plain.to_numpy(), name), style
+        zone = _pandas_zone(column)
+        if zone is not None:
+            utc = column.to_native().dt.tz_convert("UTC").dt.tz_localize(None)
+            clock = Clock.of_zone(zone)
+            style = TimeStyle("time", dtype="Datetime", time_zone=zone, clock=clock)
+            return self._nanoseconds(utc.to_numpy(), name), style
         cells = column.to_list()
         if all(type(cell) is datetime.date for cell in cells):  # a pandas column of objects
             days = np.array(cells, dtype="datetime64[D]")
@@ -222,6 +250,16 @@ class Table:
         if parsed.style.kind == "integer":
             return parsed.values, parsed.style
         return self._nanoseconds(parsed.values, name), parsed.style
+
+    def _clock_of_column(self, name: str, zone: str) -> Clock:
+        try:
+            return Clock.of_zone(zone)
+        except OptionError:
+            raise self.error(
+                f"the zone {zone!r} of the column is unknown; convert the column to one with an "
+                f"IANA name, such as Europe/Berlin",
+                column=name,
+            ) from None
 
     def _nanoseconds(self, times: np.ndarray, name: str) -> np.ndarray:
         """Returns datetime64 (N,) as int64 nanoseconds, refusing what these cannot count."""
@@ -318,6 +356,21 @@ def _refuse_headless(names: Sequence[str], path: Path) -> None:
                 source=path,
                 line=1,
             )
+
+
+def _pandas_zone(column: nw.Series[Any]) -> str | None:
+    """Returns the zone of a column of pandas that narwhals does not take for one, else None.
+
+    It knows those of letters and slashes only, and so not America/New_York.
+    """
+    zone = getattr(column.to_native().dtype, "tz", None)
+    if zone is None:
+        return None
+    try:
+        Clock.of_zone(str(zone))
+    except OptionError:  # such as dateutil's, whose stamps are read as text
+        return None
+    return str(zone)
 
 
 def _first(mask: np.ndarray) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from tests.tasks.forecasting.small_data import START, frame
+from tests.tasks.forecasting.small_data import START, frame, write_csv
 
 from carousel.errors import DataError
 from carousel.tasks.forecasting.data import options_for, read_panel
-from carousel.tasks.forecasting.frequency import DAY, Frequency
+from carousel.tasks.forecasting.frequency import Frequency
 from carousel.tasks.forecasting.options import ForecastingOptions
 
 HORIZON = ForecastingOptions(horizon=4)
@@ -98,7 +99,7 @@ def test_numbers_that_cannot_be_scaled_are_refused(column: str) -> None:
     assert caught.value.column == column
 
 
-DAILY, BUSINESS = Frequency("nanosecond", DAY), Frequency("business day", 1)
+DAILY, BUSINESS = Frequency("day", 1), Frequency("business day", 1)
 
 
 @pytest.mark.parametrize(
@@ -130,3 +131,49 @@ def test_a_slice_is_laid_on_a_known_step(
 def test_rows_that_plainly_run_at_another_step_are_refused(stamps: list, words: str) -> None:
     with pytest.raises(DataError, match=words):
         read_panel(pl.DataFrame({"ds": stamps, "y": 1.0}), HORIZON, DAILY)
+
+
+@pytest.mark.parametrize("step", ["15m", "1h", "1d", "1w", "1mo"])
+@pytest.mark.parametrize("word", ["", "NA", "NaN", "null"])
+def test_rows_left_out_and_rows_left_empty_are_one_gap(
+    step: str, word: str, tmp_path: Path
+) -> None:
+    end = pl.select(pl.lit(START).dt.offset_by("60" + step[-1 if step != "1mo" else 1 :]))
+    stamps = pl.datetime_range(START, end.item(), step, eager=True)
+    gone = np.isin(np.arange(len(stamps)), [1, 2, 11, 30, 31, 32, 33])
+    lines = [f"{stamp},{k},{k % 5}" for k, stamp in enumerate(stamps)]
+    empty = [f"{stamp},{word},{word}" for stamp in stamps]
+    full = [empty[k] if gone[k] else lines[k] for k in range(len(lines))]
+    short = [line for line, is_gone in zip(lines, gone, strict=True) if not is_gone]
+    one, other = (
+        read_panel(write_csv(tmp_path / "rows.csv", ["ds,y,wind", *kept]), HORIZON)
+        for kept in (full, short)
+    )
+    assert np.array_equal(one.values, other.values, equal_nan=True)
+    assert np.isnan(one.values).all(axis=1).tolist() == gone.tolist()
+    assert (one.frequency, one.covariates) == (other.frequency, other.covariates)
+    assert np.array_equal(one.stamps, other.stamps)
+
+
+def test_hours_of_business_leave_nights_and_weekends_as_gaps() -> None:
+    days = np.busday_offset("2024-01-01", np.arange(10), roll="forward").astype("datetime64[us]")
+    stamps = (days[:, None] + np.arange(9, 17) * np.timedelta64(1, "h")).reshape(-1)
+    panel = read_panel(pl.DataFrame({"ds": stamps, "y": np.arange(80.0)}), HORIZON)
+    assert str(panel.frequency) == "1 hour"
+    seen = ~np.isnan(panel.target(0))
+    assert panel.stamps[seen].tolist() == stamps.astype("datetime64[ns]").astype(int).tolist()
+    assert len(seen) == 11 * 24 + 8
+
+
+def test_years_alone_are_step_numbers() -> None:
+    panel = read_panel(pl.DataFrame({"ds": ["2011", "2012", "2014"], "y": 1.0}), HORIZON)
+    assert panel.frequency == Frequency("step", 1)
+    assert panel.future_stamps(0, 2).tolist() == [2015, 2016]
+
+
+def test_a_series_may_begin_in_february_and_keep_to_the_30th() -> None:
+    days = [datetime.date(2023, 2, 28), datetime.date(2023, 3, 30), datetime.date(2023, 5, 30)]
+    panel = read_panel(pl.DataFrame({"ds": days, "y": 1.0}), HORIZON, Frequency("month", 1))
+    ahead = panel.future_stamps(0, 9).astype("datetime64[ns]").astype("datetime64[D]")
+    assert [str(day) for day in ahead[[0, 1, -1]]] == ["2023-06-30", "2023-07-30", "2024-02-29"]
+    assert int(np.isnan(panel.target(0)).sum()) == 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from carousel.data.clocks import Clock
 from carousel.tasks.forecasting.frequency import DAY, Frequency
 
 _YEAR = 365.2425 * DAY
@@ -27,30 +28,38 @@ def calendar_cycles(frequency: Frequency, span: int) -> tuple[str, ...]:
     """
     if frequency.unit == "step":
         return ()
-    step = {"nanosecond": frequency.count, "business day": DAY, "month": 30 * DAY * frequency.count}
+    units = {"nanosecond": 1, "day": DAY, "business day": DAY, "month": 30 * DAY}
+    step = units[frequency.unit] * frequency.count
     lengths = {"day": DAY, "week": 7 * DAY, "year": _YEAR}
     return tuple(
         name
         for name, length in lengths.items()
-        if length > 2 * step[frequency.unit] and span >= _SPANS_TO_LEARN_FROM * length
+        if length > 2 * step and span >= _SPANS_TO_LEARN_FROM * length
     )
 
 
-def calendar_features(stamps: np.ndarray, cycles: tuple[str, ...]) -> np.ndarray:
+def calendar_features(
+    stamps: np.ndarray, cycles: tuple[str, ...], clock: Clock | None = None
+) -> np.ndarray:
     """Returns where each stamp lies in each cycle, as a point on the unit circle.
 
         [sin 2πp, cos 2πp],  p the part of the cycle that has passed
 
+    People follow the clock on the wall, and so do the cycles: seven in the morning stays where it
+    is when summer time begins.
+
     Args:
         stamps: (N,) int64 nanoseconds since 1970-01-01.
         cycles: from ``calendar_cycles``.
+        clock: the wall clock that the stamps, in UTC, follow; None where they are wall time.
 
     Returns:
         (N, G) float32, G = 2 · len(cycles).
     """
+    wall = stamps if clock is None else clock.wall(stamps)
     columns = []
     for cycle in cycles:
-        angle = 2 * np.pi * _phase(stamps, cycle)
+        angle = 2 * np.pi * _phase(wall, cycle)
         columns += [np.sin(angle), np.cos(angle)]
     return (
         np.stack(columns, axis=1).astype(np.float32)
@@ -59,12 +68,12 @@ def calendar_features(stamps: np.ndarray, cycles: tuple[str, ...]) -> np.ndarray
     )
 
 
-def _phase(stamps: np.ndarray, cycle: str) -> np.ndarray:
+def _phase(wall: np.ndarray, cycle: str) -> np.ndarray:
     if cycle == "day":
-        return (stamps % DAY) / DAY
+        return (wall % DAY) / DAY
     if cycle == "week":
-        return ((stamps + _MONDAY) % (7 * DAY)) / (7 * DAY)
-    times = stamps.astype("datetime64[ns]")
+        return ((wall + _MONDAY) % (7 * DAY)) / (7 * DAY)
+    times = wall.astype("datetime64[ns]")
     new_year = times.astype("datetime64[Y]")
     year = (new_year + 1).astype("datetime64[ns]") - new_year.astype("datetime64[ns]")
     return (times - new_year.astype("datetime64[ns]")) / year

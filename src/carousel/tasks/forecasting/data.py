@@ -92,8 +92,8 @@ class Panel:
 
     def future_stamps(self, series: int, count: int) -> np.ndarray:
         """Returns the ``count`` stamps that follow the last row of one series, int64."""
-        first, length = self.stamps[self.offsets[series]], self.lengths[series]
-        return self.frequency.stamps(int(first), length + np.arange(count))
+        own = self.stamps[self.offsets[series] : self.offsets[series + 1]]
+        return self.frequency.stamps(own, len(own) + np.arange(count), self.style.clock)
 
     def stamp_words(self, series: int, position: int) -> str:
         """Returns the time stamp of one row of one series as the table would write it."""
@@ -151,7 +151,7 @@ def panel_from_table(
         if has_ids
         else np.full(len(table), SINGLE_SERIES, dtype=object)
     )
-    stamps, style = table.stamps(options.time_column, options.time_format)
+    stamps, style = table.stamps(options.time_column, options.time_format, options.time_zone)
     values = np.stack([_numbers(table, name) for name in (options.target, *covariates)], axis=1)
     rows = SeriesRows.sort(table, options.time_column, labels, stamps, style)
     rows.check_order()
@@ -217,6 +217,6 @@ def _grid(rows: SeriesRows, frequency: Frequency, values: np.ndarray) -> dict[st
     ):
         grid[first + own] = values[begin:end]
         stamps[first : first + length] = frequency.stamps(
-            int(rows.stamps[begin]), np.arange(length)
+            rows.stamps[begin:end], np.arange(length), rows.style.clock
         )
     return {"offsets": offsets, "stamps": stamps, "values": grid}

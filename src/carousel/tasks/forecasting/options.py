@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from carousel.data.clocks import check_time_zone
 from carousel.data.stamps import check_time_format
 from carousel.errors import OptionError
 from carousel.options import option, options
@@ -42,6 +43,12 @@ class ForecastingOptions:
     time_format: str | None = option(
         default=None,
         help="strptime form of the time stamps, for example %d.%m.%Y; by default ISO 8601",
+    )
+    time_zone: str | None = option(
+        default=None,
+        help="zone whose wall clock the time stamps follow, for example Europe/Berlin; by default "
+        "what they say themselves",
+        source="IANA time zone database",
     )
     quantiles: tuple[float, ...] = option(
         default=DEFAULT_QUANTILES,
@@ -108,6 +115,8 @@ class ForecastingOptions:
             )
         if self.time_format is not None:
             check_time_format(self.time_format)
+        if self.time_zone is not None:
+            check_time_zone(self.time_zone)
         object.__setattr__(self, "quantiles", tuple(sorted({*self.quantiles, 0.5})))
         answers = {quantile_column(self.target, level) for level in self.quantiles}
         taken = answers & {self.id_column, self.time_column}

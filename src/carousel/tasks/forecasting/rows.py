@@ -6,11 +6,12 @@ Letters: N rows, S series.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from carousel.data.clocks import SECOND
 from carousel.data.stamps import TimeStyle, format_stamps
 from carousel.data.tables import Table
 from carousel.errors import DataError
@@ -19,6 +20,12 @@ from carousel.tasks.forecasting.frequency import Frequency, infer_frequency, oth
 # A grid this much longer than its rows comes from a wrong stamp, not from gaps.
 SPREAD_LIMIT = 1_000
 SPREAD_ALLOWANCE = 10_000
+_HOUR = 3_600 * SECOND
+_DAY = 24 * _HOUR
+# Clocks are put back over an hour that begins by then.
+_LATEST_REPEATED_HOUR = 3
+_SATURDAY, _EPOCH_WEEKDAY = 5, 3  # counted from Monday; the Unix epoch was a Thursday
+_WEEKEND = ("Saturday", "Sunday")
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,19 @@ class SeriesRows:
         stamps: np.ndarray,
         style: TimeStyle,
     ) -> SeriesRows:
-        """Sorts the rows of a table by the series that ``labels`` (N,) name."""
+        """Sorts the rows of a table by the series that ``labels`` (N,) name.
+
+        Where the style is local, the stamps (N,) are read on its clock; a wall time that comes
+        twice is the second one from where the rows of its series step back.
+
+        Raises:
+            DataError: for a local stamp that the clock never shows.
+        """
         ids, codes = _codes(labels)
         order = np.argsort(codes, kind="stable")
         offsets = np.searchsorted(codes[order], np.arange(len(ids) + 1))
-        return cls(table, time_column, style, ids, offsets, order, stamps[order])
+        rows = cls(table, time_column, style, ids, offsets, order, stamps[order])
+        return rows._read_on_clock() if style.is_local else rows
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """Yields where each series begins and ends among the sorted rows."""
@@ -71,11 +86,16 @@ class SeriesRows:
             return
         at = int(wrong[np.argmin(self.order[wrong])])
         series = int(np.searchsorted(self.offsets, at, side="right")) - 1
-        begin = self.offsets[series]
+        begin = int(self.offsets[series])
         twin = np.flatnonzero(self.stamps[begin:at] == self.stamps[at])
         if len(twin):
             where = self.table.place(int(self.order[begin + twin[0]]))
             problem = f"has the time stamp {self._word(at)} twice (first in {where}); keep one"
+            if self._is_repeated_hour(series, begin + int(twin[0]), at):
+                problem += (
+                    ", or, where the clock was put back over this hour, name the time zone with "
+                    "time_zone, for example Europe/Berlin"
+                )
         else:
             problem = (
                 f"is out of order: {self._word(at)} comes after {self._word(at - 1)}; "
@@ -97,7 +117,7 @@ class SeriesRows:
                 f"model was fitted on",
                 column=self.time_column,
             )
-        mixed = other_frequency(self.stamps, self.offsets, frequency)
+        mixed = other_frequency(self.stamps, self.offsets, frequency, self.style.clock)
         if mixed is not None:
             series, other = mixed
             problem = (
@@ -118,12 +138,17 @@ class SeriesRows:
         """
         found = []
         for series, (begin, end) in enumerate(self.spans()):
-            found.append(frequency.positions(self.stamps[begin:end]))
+            found.append(frequency.positions(self.stamps[begin:end], self.style.clock))
             self._check_positions(series, begin, found[-1], frequency)
         return found
 
     def _inferred(self) -> Frequency:
-        frequency = infer_frequency(self.stamps, self.offsets, integer=self.style.kind == "integer")
+        frequency = infer_frequency(
+            self.stamps,
+            self.offsets,
+            integer=self.style.kind == "integer",
+            clock=self.style.clock,
+        )
         if frequency is None:
             raise self.table.error(
                 "every series has a single row, so the step between rows cannot be inferred; "
@@ -139,7 +164,7 @@ class SeriesRows:
             at = begin + int(off[0])
             problem = (
                 f"has {self._word(at)}, which lies between the steps of {frequency} that most rows "
-                f"keep; correct it, or bring the series to one step"
+                f"keep; {self._remedy(begin, at, frequency)}"
             )
             raise self._error(series, problem, at)
         spread = int(positions[-1]) + 1
@@ -150,6 +175,53 @@ class SeriesRows:
                 f"is the stamp {self._word(at)} after the largest gap right?"
             )
             raise self._error(series, problem, at)
+
+    def _remedy(self, begin: int, at: int, frequency: Frequency) -> str:
+        """Says what to do about a stamp between the steps of a series that starts at ``begin``."""
+        clock = self.style.clock
+        wall = self.stamps[[begin, at]]
+        wall = wall if clock is None else clock.wall(wall)
+        day = int(wall[1] // _DAY + _EPOCH_WEEKDAY) % 7
+        if frequency.unit == "business day" and day >= _SATURDAY:
+            return (
+                f"it is a {_WEEKEND[day - _SATURDAY]}: leave the row out, or, where weekends "
+                f"count, give all of them, with empty cells where there is no value"
+            )
+        late = int(wall[1] - wall[0]) % _DAY
+        has_zone = clock is not None and clock.name is not None
+        if frequency.is_on_wall_clock and not has_zone and late in (_HOUR, _DAY - _HOUR):
+            return (
+                "if a clock was changed between them, name the time zone with time_zone, for "
+                "example Europe/Berlin; else correct it"
+            )
+        return "correct it, or bring the series to one step"
+
+    def _is_repeated_hour(self, series: int, twin: int, at: int) -> bool:
+        """Says whether rows ``twin`` to ``at`` look like an hour of the night that comes twice."""
+        after = at + 1
+        if self.style.kind == "integer" or self.style.clock or after == self.offsets[series + 1]:
+            return False
+        step = int(self.stamps[after] - self.stamps[at])
+        repeated = int(self.stamps[at - 1] - self.stamps[twin]) + step
+        hour = int(self.stamps[twin] % _DAY) / _HOUR
+        return step > 0 and repeated == _HOUR and hour <= _LATEST_REPEATED_HOUR
+
+    def _read_on_clock(self) -> SeriesRows:
+        """Returns the rows with the instants at which the style's clock showed their stamps."""
+        clock = self.style.clock
+        assert clock is not None
+        skipped = np.flatnonzero(clock.skips(self.stamps))
+        if len(skipped):
+            at = int(skipped[np.argmin(self.order[skipped])])
+            series = int(np.searchsorted(self.offsets, at, side="right")) - 1
+            as_given = replace(self, style=replace(self.style, shown=None))
+            problem = (
+                f"has {as_given._word(at)}, which does not exist in {clock.name}: the clock is put "
+                f"forward over it; correct it, or leave time_zone out where the stamps follow "
+                f"another clock"
+            )
+            raise self._error(series, problem, at)
+        return replace(self, stamps=clock.instants_of_rows(self.stamps, self.offsets))
 
     def _error(self, series: int, problem: str, at: int | None = None) -> DataError:
         row = None if at is None else int(self.order[at])

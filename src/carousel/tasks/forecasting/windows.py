@@ -110,7 +110,7 @@ class Windows:
         seen = ~np.isnan(covariates)
         self._covariates = torch.from_numpy(np.where(seen, covariates, 0.0).astype(np.float32))
         self._covariates_seen = torch.from_numpy(seen.astype(np.float32))
-        self._calendar = torch.from_numpy(calendar_features(padded.stamps, cycles))
+        self._calendar = torch.from_numpy(calendar_features(padded.stamps, cycles, panel.style.clock))
 
     def cut(self, series: Tensor, origin: Tensor) -> Window:
         """Returns the windows of ``series`` (B,) before and after ``origin`` (B,), in rows."""
