@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import signal
@@ -46,6 +47,16 @@ def test_fit_evaluate_predict(
     assert printed.columns[:3] == ["unique_id", "ds", "y"]
     assert printed["ds"].to_list()[:2] == ["2024-01-04 08:00", "2024-01-04 09:00"]
     assert (tmp_path / "f.svg").stat().st_size > 1_000
+
+
+def test_pages_are_written_beside_what_is_printed(
+    model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(model), str(data), "--plot", str(tmp_path / "r.html")]) == 0
+    verdict = capsys.readouterr().out.strip().splitlines()[-1]
+    assert html.escape(verdict) in (tmp_path / "r.html").read_text("utf-8")
+    assert main(["predict", str(model), str(data), "--plot", str(tmp_path / "f.html")]) == 0
+    assert "2024-01-04 08:00" in (tmp_path / "f.html").read_text("utf-8")
 
 
 def test_files_hold_what_is_printed(

@@ -127,7 +127,7 @@ def test_a_place_that_cannot_be_is_refused_before_any_work(
     [
         (["--plot={}/q.png", "--out={}/file/q.csv"], "file/q.csv"),
         (["--plot={}/q.png", "--out={}/folder.csv"], "found a folder"),
-        (["--plot={}/q.bmp"], "--plot expects a name ending in .png or .svg"),
+        (["--plot={}/q.bmp"], "--plot expects a name ending in .png, .svg or .html"),
         (["--plot={}/file/q.png"], "file/q.png"),
         (["--out={}/q.xlsx"], "--out expects a name ending in .csv or .parquet"),
     ],

@@ -16,11 +16,13 @@ from carousel.errors import OptionError
 
 ModelPath = Annotated[Path, Parameter(help="folder of a saved model", converter=expanded)]
 Data = Annotated[str, Parameter(help="CSV or Parquet file, or sample:NAME")]
-Plot = Annotated[Path | None, Parameter(help="draw a picture: .png or .svg", converter=expanded)]
+Plot = Annotated[
+    Path | None, Parameter(help="draw a picture: .png, .svg, or a page: .html", converter=expanded)
+]
 Json = Annotated[bool, Parameter(name="--json", help="print JSON", negative="")]
 Force = Annotated[bool, Parameter(help="replace files that exist", negative="")]
 TABLE_FORMATS = (".csv", ".parquet")
-PLOT_FORMATS = (".png", ".svg")
+PLOT_FORMATS = (".png", ".svg", ".html")
 
 
 def evaluate(
@@ -94,9 +96,8 @@ def _check_output(option: str, path: Path | None, endings: tuple[str, ...], forc
     if path is None:
         return
     if path.suffix.lower() not in endings:
-        raise OptionError(
-            f"{option} expects a name ending in {' or '.join(endings)}, got {path.name!r}"
-        )
+        known = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        raise OptionError(f"{option} expects a name ending in {known}, got {path.name!r}")
     check_file_target(path, force=force)
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from tests.tasks.forecasting.small_backtests import made_backtest
 from tests.tasks.forecasting.small_data import QUICK, SMALL, frame
 
 from carousel.errors import DataError, OptionError
-from carousel.tasks.forecasting import Forecaster, Report
+from carousel.tasks.forecasting import Forecaster
 from carousel.tasks.forecasting.metrics import central_intervals
-from carousel.tasks.forecasting.report import Scores
 
 
 @pytest.fixture(scope="module")
@@ -105,22 +105,19 @@ def test_the_report_prints_and_serialises(model: Forecaster, rows: pl.DataFrame)
     assert len(plain["by_step"]["random walk"]) == 4
 
 
-def with_scores(report: Report, model: float, naive: float, walk: float) -> Report:
-    made = {
-        name: Scores(mase=mase, smape=0.0, mae=0.0, pinball=0.0)
-        for name, mase in zip(report.scores, (model, naive, walk), strict=True)
-    }
-    return replace(report, scores=made)
-
-
-def test_the_verdict_is_against_the_best_baseline(model: Forecaster, rows: pl.DataFrame) -> None:
+def test_the_verdict_is_against_the_best_baseline_by_more_than_chance(
+    model: Forecaster, rows: pl.DataFrame
+) -> None:
     report = model.evaluate(rows)
-    assert "beats the best baseline, random walk" in with_scores(report, 0.8, 2.0, 1.0).verdict
-    assert "20.0% lower" in with_scores(report, 0.8, 2.0, 1.0).verdict
-    lost = with_scores(report, 1.1, 1.0, 3.0).verdict
-    assert "does NOT beat the best baseline, seasonal naive" in lost
-    assert "Use the seasonal naive forecast" in lost
-    assert "undefined" in with_scores(report, float("nan"), float("nan"), float("nan")).verdict
+    best = min(report.baselines, key=lambda name: report.baselines[name].mase)
+    found = report.significance
+    assert found.against == best
+    assert found.difference == pytest.approx(report.model.mase - report.scores[best].mase)
+    # Two series with three forecasts of each.
+    assert (found.kind, found.num_series, found.num_separate) == ("none", 2, 3)
+    assert "cannot be told" in report.verdict
+    assert f"best baseline, {best}" in report.verdict
+    assert report.to_dict()["significance"]["kind"] == "none"
 
 
 def test_constant_series_are_left_out_of_mase_and_said_so() -> None:
@@ -197,8 +194,72 @@ def test_pictures_are_drawn(model: Forecaster, rows: pl.DataFrame, tmp_path: Pat
     report = model.evaluate(rows)
     assert report.plot(tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in model.plot(rows, tmp_path / "f.svg").read_bytes()
+    assert b"<!DOCTYPE html>" in model.plot(rows, tmp_path / "f.html").read_bytes()
     with pytest.raises(OptionError, match=r"\.png"):
         report.plot(tmp_path / "b.jpg")
+
+
+def test_tables_by_series_and_step_by_loops() -> None:
+    tested = made_backtest(("a", "b", "c"), horizon=3, origins=9)
+    tested.actual[1, 4] = tested.actual[:, 12] = np.nan
+    tested.baselines["random walk"][0, 20] = np.nan
+    report = tested.report()
+    held = (tested.actual >= tested.quantiles[..., 1]) & (tested.actual <= tested.quantiles[..., 3])
+    steps: dict[int, list[float]] = {k: [] for k in range(3)}
+    for s, row in enumerate(report.by_series):
+        errors, percent, inside = [], [], []
+        by_step: dict[int, list[float]] = {k: [] for k in range(3)}
+        for w in np.flatnonzero(tested.series == s):
+            for k in range(3):
+                y, f = tested.actual[k, w], tested.point[k, w]
+                if np.isnan(y) or np.isnan(tested.baselines["random walk"][k, w]):
+                    continue
+                errors.append(abs(y - f))
+                by_step[k].append(abs(y - f))
+                percent.append(200 * abs(y - f) / (abs(y) + abs(f)))
+                inside.append(float(held[k, w]))
+        assert row["series"] == "abc"[s]
+        assert (row["num_windows"], row["num_points"]) == (9, len(errors))
+        assert row["this model"] == pytest.approx(np.mean(errors) / tested.naive_error[s])
+        assert row["smape"]["this model"] == pytest.approx(np.mean(percent))
+        assert row["coverage"]["0.8"] == pytest.approx(np.mean(inside))
+        for k in range(3):
+            steps[k].append(float(np.mean(by_step[k]) / tested.naive_error[s]))
+    assert [row["num_points"] for row in report.by_series] == [26, 24, 26]
+    wanted = [np.mean(steps[k]) for k in range(3)]
+    assert report.scaled_by_step["this model"] == pytest.approx(wanted)
+    scored = ~np.isnan(tested.scored)
+    assert report.coverage_by_step[0.8] == pytest.approx(
+        [held[k][scored[k]].mean() for k in range(3)]
+    )
+    for level, share in report.reliability.items():
+        below = tested.scored <= tested.quantiles[..., tested.levels.index(level)]
+        assert share == pytest.approx(below[scored].mean())
+
+
+def test_squared_errors_by_hand() -> None:
+    tested = made_backtest(("a",), horizon=1, origins=2)
+    tested.quantiles[:] = (tested.actual + np.array([3.0, -4.0]))[..., None]
+    report = tested.report()
+    assert (report.model.mae, report.model.mse) == pytest.approx((3.5, 12.5))
+    assert report.to_dict()["scores"]["this model"]["mse"] == pytest.approx(12.5)
+
+
+def test_significance_is_of_the_windows_own_times(model: Forecaster, rows: pl.DataFrame) -> None:
+    """Horizon 4 every step: each origin shares rows with the three before it."""
+    found = model.evaluate(rows, stride=1).significance
+    assert (found.overlap, found.num_separate) == (3, 3)
+    apart = model.evaluate(rows, stride=4).significance
+    assert apart.overlap == 0
+
+
+def test_where_nothing_can_be_scored_nothing_is_warned_of() -> None:
+    tested = made_backtest(origins=2)
+    tested.baselines["random walk"][:] = np.nan
+    report = tested.report()
+    assert report.num_points == 0
+    assert "Nothing could be scored" in report.verdict
+    assert report.notes == []
 
 
 def test_central_intervals_are_symmetric_pairs() -> None:

@@ -10,7 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carousel.tasks.forecasting.metrics import coverage, pinball, smape
+from carousel.tasks.forecasting.metrics import (
+    coverage,
+    inside,
+    percentage_errors,
+    pinball,
+    smape,
+)
 
 
 def test_pinball_by_hand() -> None:
@@ -49,3 +55,18 @@ def test_smape_lies_between_0_and_200(actual: list[float], forecast: float) -> N
     found = smape(np.array(actual), np.full(len(actual), forecast))
     assert 0.0 <= found <= 200.0 + 1e-9
     assert not math.isnan(found)
+
+
+def test_errors_and_intervals_point_by_point() -> None:
+    actual = np.array([1.0, 3.0, np.nan])
+    found = percentage_errors(actual, np.array([3.0, 3.0, 1.0]))
+    assert found[:2] == pytest.approx([100.0, 0.0])
+    held = inside(actual, np.full(3, 1.0), np.full(3, 2.0))
+    assert held[:2].tolist() == [1.0, 0.0]
+    assert np.isnan([found[2], held[2]]).all()
+
+
+def test_nothing_has_no_score_and_no_warning() -> None:
+    nothing = np.full(3, np.nan)
+    assert math.isnan(smape(nothing, np.ones(3)))
+    assert math.isnan(coverage(nothing, np.zeros(3), np.ones(3)))

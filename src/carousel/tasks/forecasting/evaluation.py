@@ -6,14 +6,31 @@ Letters: S series, K horizon, W windows, Q quantiles.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
+from carousel.tasks.forecasting.breakdown import (
+    mean_by_series,
+    mean_by_step,
+    mean_of,
+    scaled_mean,
+    scaled_mean_by_step,
+)
 from carousel.tasks.forecasting.data import Panel
 from carousel.tasks.forecasting.fitted import Fitted
-from carousel.tasks.forecasting.metrics import central_intervals, coverage, pinball, smape
-from carousel.tasks.forecasting.report import Report, Scores
+from carousel.tasks.forecasting.metrics import (
+    central_intervals,
+    coverage,
+    inside,
+    percentage_errors,
+    pinball,
+    smape,
+)
+from carousel.tasks.forecasting.report import Report, Scores, best_baseline
+from carousel.tasks.forecasting.significance import Significance, compare
 
 MODEL = "this model"
 SEASONAL_NAIVE = "seasonal naive"
@@ -50,27 +67,64 @@ class Backtest:
 
     @property
     def median(self) -> np.ndarray:
-        """(K, W) the model's point forecast."""
+        """(K, W) the middle of the model's quantiles."""
         return self.quantiles[..., self.levels.index(0.5)]
 
-    def report(self) -> Report:
-        """Scores every forecast on the same points: those where all of them and the truth exist."""
+    @property
+    def point(self) -> np.ndarray:
+        """(K, W) the model's point forecast, which MASE, sMAPE, MAE and MSE judge."""
+        return self.median
+
+    @property
+    def forecasts(self) -> dict[str, np.ndarray]:
+        """Point forecasts by name, (K, W) each, the model's first."""
+        return {MODEL: self.point, **self.baselines}
+
+    @cached_property
+    def scored(self) -> np.ndarray:
+        """(K, W) what came, where every baseline forecasts it too; NaN elsewhere."""
         real = ~np.isnan(self.actual)
         for forecast in self.baselines.values():
             real &= ~np.isnan(forecast)
-        actual = np.where(real, self.actual, np.nan)
-        scores = {MODEL: self._scores(actual, self.median, self.quantiles)}
-        for name, forecast in self.baselines.items():
-            scores[name] = self._scores(actual, forecast, None)
-        begin = self.panel.stamps[self.panel.offsets[self.series] + self.origin]
-        errors = {MODEL: self._by_step(actual, self.median)}
-        errors |= {name: self._by_step(actual, f) for name, f in self.baselines.items()}
+        return np.where(real, self.actual, np.nan)
+
+    @property
+    def intervals(self) -> dict[float, np.ndarray]:
+        """By nominal share, narrowest first: (K, W) 1 where the interval held what was scored."""
+        return {
+            round(self.levels[high] - self.levels[low], 6): inside(
+                self.scored, self.quantiles[..., low], self.quantiles[..., high]
+            )
+            for low, high in central_intervals(self.levels)
+        }
+
+    def report(self) -> Report:
+        """Scores every forecast on the same points: those where all of them and the truth exist."""
+        intervals = self.intervals
+        errors = {name: np.abs(self.scored - f) for name, f in self.forecasts.items()}
+        scores = {
+            name: self._scores(name, forecast, intervals)
+            for name, forecast in self.forecasts.items()
+        }
+        begin, _ = self._span()
         return Report(
             scores=scores,
-            by_series=self._by_series(actual),
-            by_step=errors,
+            significance=self._significance(best_baseline(scores), errors),
+            by_series=self._by_series(errors, intervals),
+            by_step={name: mean_by_step(e).tolist() for name, e in errors.items()},
+            scaled_by_step={
+                name: scaled_mean_by_step(e, self.series, self.naive_error).tolist()
+                for name, e in errors.items()
+            },
+            coverage_by_step={
+                nominal: mean_by_step(held).tolist() for nominal, held in intervals.items()
+            },
+            reliability={
+                level: coverage(self.scored, np.full(1, -np.inf), self.quantiles[..., q])
+                for q, level in enumerate(self.levels)
+            },
             num_windows=len(self.series),
-            num_points=int(real.sum()),
+            num_points=int((~np.isnan(self.scored)).sum()),
             num_undefined=int((self.naive_error[np.unique(self.series)] == 0).sum()),
             num_unknown=self.num_unknown,
             first=self._stamp(int(begin.argmin())),
@@ -80,58 +134,68 @@ class Backtest:
             backtest=self,
         )
 
-    def _scores(
-        self, actual: np.ndarray, point: np.ndarray, quantiles: np.ndarray | None
-    ) -> Scores:
+    def _scores(self, name: str, point: np.ndarray, intervals: dict[float, np.ndarray]) -> Scores:
         levels = torch.tensor(self.levels, dtype=torch.float64)
-        spread = np.repeat(point[..., None], len(levels), -1) if quantiles is None else quantiles
-        loss = pinball(torch.from_numpy(actual), torch.from_numpy(spread), levels).numpy()
-        found = {}
-        if quantiles is not None:
-            for low, high in central_intervals(self.levels):
-                share = coverage(actual, quantiles[..., low], quantiles[..., high])
-                found[round(self.levels[high] - self.levels[low], 6)] = share
+        is_model = name == MODEL
+        spread = self.quantiles if is_model else np.repeat(point[..., None], len(levels), -1)
+        loss = pinball(torch.from_numpy(self.scored), torch.from_numpy(spread), levels).numpy()
+        error = self.scored - point
         return Scores(
-            mase=self._scaled_mean(np.abs(actual - point)),
-            smape=smape(actual, point),
-            mae=float(np.nanmean(np.abs(actual - point))),
-            pinball=self._scaled_mean(loss),
-            coverage=found,
+            mase=scaled_mean(np.abs(error), self.series, self.naive_error),
+            smape=smape(self.scored, point),
+            mae=mean_of(np.abs(error)),
+            mse=mean_of(error**2),
+            pinball=scaled_mean(loss, self.series, self.naive_error),
+            coverage={n: mean_of(held) for n, held in intervals.items()} if is_model else {},
         )
 
-    def _scaled_mean(self, errors: np.ndarray) -> float:
-        """Returns the mean over series of (mean error / naive error); both (K, W) and NaN-aware."""
-        per_series = self._mean_by_series(errors)
-        usable = (self.naive_error > 0) & ~np.isnan(per_series)
-        if not usable.any():
-            return float("nan")
-        return float((per_series[usable] / self.naive_error[usable]).mean())
+    def _significance(self, best: str, errors: dict[str, np.ndarray]) -> Significance:
+        naive = self.naive_error[self.series]
+        scale = np.divide(1.0, naive, out=np.full(len(naive), np.nan), where=naive > 0)
+        begin, end = self._span()
+        return compare(
+            (errors[MODEL] - errors[best]) * scale,
+            series=self.series,
+            origin=self.origin,
+            begin=begin,
+            end=end,
+            against=best,
+        )
 
-    def _mean_by_series(self, errors: np.ndarray) -> np.ndarray:
-        real = ~np.isnan(errors)
+    def _span(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the time stamps of the first and the last row of each window, (W,) each."""
+        begin = self.panel.offsets[self.series] + self.origin
+        behind = self.panel.offsets[self.series + 1]
+        end = np.minimum(begin + len(self.actual), behind) - 1
+        return self.panel.stamps[begin], self.panel.stamps[end]
+
+    def _by_series(
+        self, errors: dict[str, np.ndarray], intervals: dict[float, np.ndarray]
+    ) -> list[dict[str, Any]]:
         size = len(self.naive_error)
-        total = np.bincount(self.series, np.where(real, errors, 0.0).sum(0), minlength=size)
-        count = np.bincount(self.series, real.sum(0), minlength=size)
-        return np.divide(total, count, out=np.full(size, np.nan), where=count > 0)
 
-    def _by_series(self, actual: np.ndarray) -> list[dict[str, object]]:
-        rows = []
-        columns = {MODEL: self.median, **self.baselines}
-        means = {name: self._mean_by_series(np.abs(actual - f)) for name, f in columns.items()}
-        for s in np.unique(self.series):
-            row: dict[str, object] = {"series": str(self.panel.ids[s])}
-            for name, mean in means.items():
-                scale = self.naive_error[s]
-                row[name] = float(mean[s] / scale) if scale > 0 else float("nan")
-            rows.append(row)
-        return rows
+        def means(values: np.ndarray) -> np.ndarray:
+            return mean_by_series(values, self.series, size)
 
-    @staticmethod
-    def _by_step(actual: np.ndarray, forecast: np.ndarray) -> list[float]:
-        errors = np.abs(actual - forecast)
-        real = ~np.isnan(errors)
-        total, count = np.where(real, errors, 0.0).sum(1), real.sum(1)
-        return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0).tolist()
+        naive = np.where(self.naive_error > 0, self.naive_error, np.nan)
+        mase = {name: means(e) / naive for name, e in errors.items()}
+        percent = {
+            name: means(percentage_errors(self.scored, f)) for name, f in self.forecasts.items()
+        }
+        held = {f"{nominal:g}": means(held) for nominal, held in intervals.items()}
+        windows = np.bincount(self.series, minlength=size)
+        points = np.bincount(self.series, (~np.isnan(self.scored)).sum(0), minlength=size)
+        return [
+            {
+                "series": str(self.panel.ids[s]),
+                "num_windows": int(windows[s]),
+                "num_points": int(points[s]),
+                **{name: float(values[s]) for name, values in mase.items()},
+                "smape": {name: float(values[s]) for name, values in percent.items()},
+                "coverage": {nominal: float(values[s]) for nominal, values in held.items()},
+            }
+            for s in np.unique(self.series)
+        ]
 
     def _stamp(self, window: int, ahead: int = 0) -> str:
         return self.panel.stamp_words(int(self.series[window]), int(self.origin[window]) + ahead)

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from carousel.tasks.forecasting.breakdown import mean_of
+
 
 def pinball(actual: Tensor, quantiles: Tensor, levels: Tensor) -> Tensor:
     """Returns the pinball loss, averaged over the quantiles.
@@ -36,16 +38,25 @@ def smape(actual: np.ndarray, forecast: np.ndarray) -> float:
 
     Reference: Makridakis 2020 (M4), doi:10.1016/j.ijforecast.2019.04.014.
     """
+    return mean_of(percentage_errors(actual, forecast))
+
+
+def percentage_errors(actual: np.ndarray, forecast: np.ndarray) -> np.ndarray:
+    """Returns what ``smape`` is the mean of, of the same shape; NaN where a value is missing."""
     size = np.abs(actual) + np.abs(forecast)
     error = np.abs(actual - forecast)
-    ratio = np.divide(error, size, out=np.where(np.isnan(size), np.nan, 0.0), where=size > 0)
-    return float(200 * np.nanmean(ratio))
+    missing = np.where(np.isnan(size), np.nan, 0.0)
+    return 200 * np.divide(error, size, out=missing, where=size > 0)
 
 
 def coverage(actual: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
     """Returns the share of actual values inside [low, high]."""
-    real = ~np.isnan(actual)
-    return float(((actual >= low) & (actual <= high))[real].mean())
+    return mean_of(inside(actual, low, high))
+
+
+def inside(actual: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Returns 1 where the actual value is inside [low, high], else 0; NaN where it is missing."""
+    return np.where(np.isnan(actual), np.nan, (actual >= low) & (actual <= high))
 
 
 def central_intervals(levels: tuple[float, ...]) -> list[tuple[int, int]]:
