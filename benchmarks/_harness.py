@@ -41,6 +41,11 @@ DATA_SETS = {
         "the M4 competition, hourly and weekly series",
         "github.com/Mcompetitions/M4-methods, folder Dataset",
     ),
+    "stocks": (
+        "forecasting/stocks/sp500-2000.csv",
+        "the S&P 500 index, every trading day from 2000 to 2020",
+        "finance.yahoo.com, symbol ^GSPC",
+    ),
     "ett": (
         "forecasting/ett/ETTh1.csv",
         "load and oil temperature of a transformer, hourly",

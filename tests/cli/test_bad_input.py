@@ -93,7 +93,11 @@ CASES: dict[str, tuple[Spoil, list[str], list[str]]] = {
         [],
         ["line 82", "2924", "2261"],
     ),
-    "too short": (lambda lines: lines[:20], [], ["series 'a'", "too short", "19 rows", "24"]),
+    "too short": (
+        lambda lines: lines[:14],
+        [],
+        ["series 'a'", "too short", "13 rows", "at least 14", "give a smaller horizon"],
+    ),
     "one row": (lambda lines: lines[:2], [], ["single row"]),
     "all values missing": (
         lambda lines: [lines[0], *[line.rsplit(",", 1)[0] + ",NA" for line in lines[1:]]],
@@ -120,6 +124,55 @@ CASES: dict[str, tuple[Spoil, list[str], list[str]]] = {
     "no choice of that name": (lambda lines: lines, ["--optimizer", "adm"], ["adm", "'adam'"]),
     "impossible combination": (lambda lines: lines, ["--momentum", "0.9"], ["momentum", "sgd"]),
     "seed beyond the generators": (lambda lines: lines, ["--seed", f"{2**70}"], ["'seed'"]),
+    "covariate with two roles": (
+        lambda lines: lines,
+        ["--covariates", "x", "--known-covariates", "x"],
+        ["'x' stands twice", "name it once"],
+    ),
+    "target as a covariate": (
+        lambda lines: lines,
+        ["--static-covariates", "y"],
+        ["'y' cannot be a covariate", "role already"],
+    ),
+    "category that is no covariate": (
+        lambda lines: lines,
+        ["--categories", "y"],
+        ["'y' is named neither", "name it there too"],
+    ),
+    "known covariate missing": (
+        lambda lines: lines,
+        ["--known-covariates", "yy"],
+        ["data.csv", "'yy'", "did you mean 'y'", "known_covariates"],
+    ),
+    "text in a known covariate": (
+        lambda lines: replaced(7, "a,2024-01-01 05:00,1,dear")(
+            [lines[0] + ",price", *[line + ",2" for line in lines[1:]]]
+        ),
+        ["--known-covariates", "price"],
+        ["data.csv, line 7, column 'price'", "expected a number, got 'dear'"],
+    ),
+    "static covariate that changes": (
+        lambda lines: replaced(7, "a,2024-01-01 05:00,1,mill")(
+            [lines[0] + ",kind", *[line + ",shop" for line in lines[1:]]]
+        ),
+        ["--static-covariates", "kind"],
+        ["data.csv, line 7, column 'kind'", "series 'a'", "never changes"],
+    ),
+    "too many levels": (
+        lambda lines: [
+            lines[0] + ",note",
+            *[f"{line},w{k}" for k, line in enumerate(lines[1:] + csv_lines(40, ("b",))[1:])],
+        ],
+        ["--covariates", "note"],
+        ["data.csv, column 'note'", "at most 100 levels, got 120", "leave the column out"],
+    ),
+    "value without a logarithm": (
+        replaced(7, "a,2024-01-01 05:00,-1"),
+        ["--transform", "log"],
+        ["data.csv, line 7, column 'y'", "above 0", "got -1", "transform none"],
+    ),
+    "no metric of that name": (lambda lines: lines, ["--metric", "mse"], ["mse", "'mase'"]),
+    "no member": (lambda lines: lines, ["--members", "0"], ["members", "from 1 to 64"]),
     "one column with two roles": (lambda lines: lines, ["--target", "ds"], ["three different"]),
 }
 
@@ -136,6 +189,20 @@ def test_fit_refuses(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert words in message, message
     assert "Traceback" not in message
     assert data.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.csv"]
+
+
+def test_fit_refuses_to_wait_for_scores_that_nothing_gives(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_csv(tmp_path / "data.csv", csv_lines())
+    unscored = [*SMALL[: SMALL.index("--validation")], *SMALL[SMALL.index("--validation") + 2 :]]
+    words = ["--out", str(tmp_path / "m"), *unscored, "--validation", "0"]
+    for name in ("patience", "validate-every"):
+        assert main(["fit", "forecasting", str(data), *words, f"--{name}", "3"]) == 2
+        message = capsys.readouterr().err
+        assert f"{name.replace('-', '_')!r} needs validation data" in message
+        assert "leave" in message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.csv"]
 
 
@@ -230,6 +297,10 @@ def change_part(folder: Path, part: str, **changes: object) -> None:
     change_config(folder, **{part: {**values, **changes}})
 
 
+STRAY = {"mean": [], "std": [1.0]}
+ENDLESS = {"mean": [float("nan")], "std": []}
+
+
 def leave_out(folder: Path, name: str) -> None:
     files = json.loads((folder / "config.json").read_text())["files"]
     del files[name]
@@ -265,7 +336,22 @@ def spoil_weights(folder: Path) -> None:
         (lambda f: change_part(f, "frequency", count=0), "'frequency.count'"),
         (lambda f: change_part(f, "frequency", unit="moon"), "'frequency.unit'"),
         (lambda f: change_config(f, cycles=["moon"]), "'cycles'"),
-        (lambda f: change_config(f, covariate_std=[1.0]), "'covariate_std'"),
+        (lambda f: change_part(f, "plan", least=0), "'plan.least'"),
+        (lambda f: change_part(f, "plan", patch=None), "'plan.patch'"),
+        (lambda f: change_part(f, "plan", lags=[]), "'plan.lags'"),
+        (lambda f: change_part(f, "plan", lags=[1, 0]), "'plan.lags'"),
+        (lambda f: change_part(f, "plan", anchor=0), "'plan.anchor'"),
+        (lambda f: change_part(f, "plan", log="no"), "'plan.log'"),
+        (lambda f: change_part(f, "plan", colour=1), "do not fit together"),
+        (lambda f: change_part(f, "plan", patch=9), "do not fit together"),
+        (lambda f: change_config(f, covariates=["wind"]), "'covariates'"),
+        (lambda f: change_part(f, "covariates", past=None), "'covariates.past'"),
+        (lambda f: change_part(f, "covariates", known=[1]), "'covariates.known'"),
+        (lambda f: change_part(f, "covariates", levels=["a"]), "'covariates.levels'"),
+        (lambda f: change_part(f, "covariates", past=["wind"]), "'scalers.moving.mean'"),
+        (lambda f: change_part(f, "scalers", moving=None), "'scalers.moving.mean'"),
+        (lambda f: change_part(f, "scalers", moving=STRAY), "'scalers.moving.std'"),
+        (lambda f: change_part(f, "scalers", static=ENDLESS), "'scalers.static.mean'"),
         (lambda f: leave_out(f, "history.jsonl"), "history.jsonl"),
         (lambda f: leave_out(f, "series.json"), "series.json"),
     ],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.tasks.forecasting.small_data import csv_lines, write_csv
+from tests.tasks.forecasting.small_data import csv_lines, rich_frame, split, write_csv
 
 import carousel
 from carousel.cli import main
@@ -106,12 +106,82 @@ def test_every_option_of_the_classes_reaches_them(data: Path, tmp_path: Path) ->
     assert "| run: seed | 7 |" in fitted.card
 
 
+def known_data(folder: Path) -> tuple[Path, Path]:
+    """Rows with covariates of every kind, and what is known of the four rows behind them."""
+    rows = rich_frame(length=84).with_columns(pl.col("ds").dt.to_string("%Y-%m-%d %H:%M"))
+    past, future = split(rows)
+    past.write_csv(folder / "past.csv")
+    future.write_csv(folder / "future.csv")
+    return folder / "past.csv", folder / "future.csv"
+
+
+def test_covariates_of_every_kind_are_fitted_and_known_ahead(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    past, future = known_data(tmp_path)
+    words = ["--covariates", "wind", "sky", "--known-covariates", "price", "holiday"]
+    words += ["--static-covariates", "kind", "area", "--categories", "area"]
+    words += ["--members", "2", "--metric", "owa", "--lags", "3", "--patch", "2", *QUICK]
+    assert main(["fit", "forecasting", str(past), "--out", str(tmp_path / "m"), *words]) == 0
+    fitted = carousel.load(tmp_path / "m")
+    assert fitted.options.known_covariates == ("price", "holiday")
+    assert (fitted.options.categories, fitted.options.members) == (("area",), 2)
+    assert fitted._ready("look").covariates.levels["area"] == ("10", "20")
+    assert main(["evaluate", str(tmp_path / "m"), str(past), "--json"]) == 0
+    capsys.readouterr()
+    predict = ["predict", str(tmp_path / "m"), str(past), "--future", str(future)]
+    assert main(predict) == 0
+    printed = pl.read_csv(capsys.readouterr().out.encode())
+    wanted = fitted.predict(past, future=future)
+    assert printed["ds"].to_list() == [f"2024-01-04 {hour:02}:00" for hour in range(8, 12)] * 2
+    assert printed["y"].to_list() == pytest.approx(wanted["y"].to_list())
+    drawn = ["--out", str(tmp_path / "f.parquet"), "--plot", str(tmp_path / "f.html")]
+    assert main([*predict, *drawn]) == 0
+    assert pl.read_parquet(tmp_path / "f.parquet")["y"].equals(wanted["y"])
+    assert (tmp_path / "f.html").exists()
+    # The rows before them in the same file do no harm, nor do further columns.
+    rich_frame(length=84).write_csv(tmp_path / "all.csv")
+    predict[-1] = str(tmp_path / "all.csv")
+    capsys.readouterr()
+    assert main([*predict, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["y"] for row in rows] == pytest.approx(wanted["y"].to_list())
+
+
+def test_home_is_meant_by_the_sign_of_a_future_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    past, _ = known_data(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = ["--known-covariates", "price", *QUICK]
+    assert main(["fit", "forecasting", str(past), "--out", str(tmp_path / "m"), *words]) == 0
+    assert main(["predict", str(tmp_path / "m"), str(past), "--future=~/future.csv"]) == 0
+
+
+def test_without_validation_every_row_trains(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where no line of history falls due before the end."""
+    kept = [word for word in QUICK if not word.startswith(("--validation", "--holdout"))]
+    words = ["--out", str(tmp_path / "m"), *kept, "--validation=0", "--holdout=0", "--json"]
+    assert main(["fit", "forecasting", str(data), *words]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 4
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert "- training: 160 rows in all" in card
+    assert "- validation: none; the last weights were kept" in card
+    assert main(["predict", str(tmp_path / "m"), str(data)]) == 0
+
+
 def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "forecasting", "--help"]) == 0
     shown = capsys.readouterr().out
     for name in ("--horizon", "--time-format", "--max-minutes", "--resume", "--out"):
         assert name in shown
+    for name in ("--known-covariates", "--static-covariates", "--categories", "--members"):
+        assert name in shown
     assert "--checkpoint " not in shown
+    assert main(["predict", "--help"]) == 0
+    assert "--future" in capsys.readouterr().out
 
 
 def start(data: Path, out: Path, *words: str) -> subprocess.Popen[str]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from carousel.data.answers import repeated_rows, stamp_column, write_table
-from carousel.data.tables import read_table
+from carousel.data.reading import read_table
 
 TIMES = [datetime.datetime(2024, 1, day) for day in (1, 2)]
 DATES = [time.date() for time in TIMES]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import gzip
 import zoneinfo
 from pathlib import Path
@@ -14,8 +15,8 @@ import pyarrow as pa
 import pytest
 
 from carousel.data.answers import stamp_column, write_table
+from carousel.data.reading import read_table
 from carousel.data.stamps import format_stamps
-from carousel.data.tables import read_table
 from carousel.errors import DataError
 
 HOUR = 3_600_000_000_000
@@ -237,6 +238,62 @@ def test_columns_of_numbers_are_told_from_others(tmp_path: Path) -> None:
     path.write_text("a,b,c,d\nx,1,NA,1\ny,NA,NA,2\nz,3,NA,oops\n")
     table = read_table(path)
     assert [table.is_numeric(name) for name in "abcd"] == [False, True, False, True]
+
+
+CELLS = {
+    "truth values": ([True, False, None], ["true", "false", None]),
+    "whole numbers": ([7, -12, None], ["7", "-12", None]),
+    "numbers": ([7.0, 0.5, None], ["7", "0.5", None]),
+    "words": ([" red", "7.0", "NA"], ["red", "7", None]),
+    "words of truth": (["True", "FALSE", "?"], ["true", "false", None]),
+    "versions": (["1.10", "1.0.0", "x.0"], ["1.10", "1.0.0", "x.0"]),
+    "nothing": ([None, None, None], [None, None, None]),
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_words_are_the_same_in_every_kind_of_table(name: str, tmp_path: Path) -> None:
+    cells, wanted = CELLS[name]
+    frame = pl.DataFrame({"k": [1, 2, 3], "x": cells})
+    frame.write_csv(tmp_path / "polars.csv")
+    frame.to_pandas().to_csv(tmp_path / "pandas.csv", index=False)
+    frame.write_parquet(tmp_path / "t.parquet")
+    objects = pd.DataFrame({"x": pd.Series(cells, dtype=object)})
+    tables = [frame, frame.to_pandas(), frame.to_arrow(), objects]
+    for given in (*tables, *(tmp_path / n for n in ("polars.csv", "pandas.csv", "t.parquet"))):
+        assert read_table(given).words("x").tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "wanted"),
+    [
+        ("string", ["a", pd.NA], ["a", None]),
+        ("Int64", [7, pd.NA], ["7", None]),
+        ("boolean", [True, pd.NA], ["true", None]),
+        ("category", ["a", None], ["a", None]),
+        (object, ["a", pd.NaT], ["a", None]),
+        (object, ["a", np.nan], ["a", None]),
+    ],
+)
+def test_words_of_pandas_know_what_is_missing(
+    kind: object, cells: list, wanted: list[str | None]
+) -> None:
+    frame = pd.DataFrame({"x": pd.Series(cells, dtype=kind)})  # type: ignore[call-overload]
+    assert read_table(frame).words("x").tolist() == wanted
+
+
+def test_objects_that_are_all_numbers_are_numbers() -> None:
+    cells = {
+        "numbers": [1, 2.5, None],
+        "exact": [decimal.Decimal("1.5"), None, 2],
+        "truths": [True, False, None],
+        "mixed": [1, "warm", None],
+        "none": [None, None, None],
+    }
+    frame = pd.DataFrame({name: pd.Series(c, dtype=object) for name, c in cells.items()})
+    table = read_table(frame)
+    assert [name for name in cells if table.is_numeric(name)] == ["numbers", "exact"]
+    assert np.array_equal(table.numbers("exact"), [1.5, np.nan, 2.0], equal_nan=True)
 
 
 def refusal(path: Path, text: str | bytes, read: str = "y") -> DataError:

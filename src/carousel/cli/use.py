@@ -49,9 +49,30 @@ def evaluate(
 
 def predict(
     model: ModelPath,
-    input: Data,
+    input: Annotated[
+        str | None,
+        Parameter(
+            help="CSV or Parquet file, or sample:NAME; default: the last rows that the model knows"
+        ),
+    ] = None,
     /,
     *,
+    update: Annotated[
+        bool,
+        Parameter(
+            help="INPUT has the rows behind those that the model knows: carry it forward over them "
+            "and save it, without training",
+            negative="",
+        ),
+    ] = False,
+    future: Annotated[
+        str | None,
+        Parameter(
+            help="CSV or Parquet file with the rows to forecast and what is known of them, "
+            "for a model with known covariates",
+            converter=expanded,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         Parameter(
@@ -70,7 +91,15 @@ def predict(
     _check_output("--plot", plot, PLOT_FORMATS, force)
     if json_ and out is not None:
         raise OptionError("--json prints to the terminal and --out writes a file; give one of them")
-    frame = carousel.load(model).predict(input, plot=plot)
+    if update and input is None:
+        raise OptionError("--update needs the new rows; give them as INPUT")
+    forecaster = carousel.load(model)
+    if update:
+        forecaster.update(input)
+    frame = forecaster.predict(None if update else input, future=future, plot=plot)
+    if update:
+        forecaster.save(model, force=True)
+        print(f"carried {model} forward over {input}", file=sys.stderr)
     if out is not None:
         write_atomically(out, _table_bytes(frame, out.suffix.lower()))
         print(f"wrote {len(frame):,} rows to {out}", file=sys.stderr)

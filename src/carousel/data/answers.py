@@ -23,7 +23,10 @@ def write_table(
 ) -> Any:
     """Returns the columns as a frame of the library that ``like`` came from (polars for a file)."""
     nw = import_extra("narwhals", "forecasting")
-    plain = {name: list(values) for name, values in columns.items()}
+    plain = {
+        name: values if isinstance(values, np.ndarray) else list(values)
+        for name, values in columns.items()
+    }
     typed = [
         values.alias(name) for name, values in columns.items() if isinstance(values, nw.Series)
     ]

@@ -8,7 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from carousel.data.tables import Table, read_table
+from carousel.data.reading import read_table
+from carousel.data.tables import Table
 from carousel.errors import DataError, unknown_name
 
 PREFIX = "sample:"

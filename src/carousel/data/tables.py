@@ -1,6 +1,6 @@
-"""Tables from anywhere: CSV, Parquet, pandas, polars or pyarrow in; checked NumPy columns out.
+"""A table of any library's frame: checked NumPy columns out.
 
-A CSV file is read as text and converted here, so that a bad cell is named by its line and column.
+The cells of a CSV file are text and converted here, so that a bad one is named by line and column.
 Knows nothing of what the columns mean.
 
 Letters: N rows.
@@ -9,8 +9,8 @@ Letters: N rows.
 from __future__ import annotations
 
 import datetime
+import numbers
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carousel.data.clocks import Clock
-from carousel.data.csv_text import line_of_row, read_csv_text
+from carousel.data.csv_text import line_of_row
 from carousel.data.extras import import_extra
 from carousel.data.stamps import FIRST_YEAR, LAST_YEAR, TimeStyle, parse_stamps
 from carousel.errors import DataError, OptionError, unknown_name
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import narwhals as nw
 
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "-", "?")
-DATA_CELL = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?|\d{4}-\d{2}(-\d{2}([T ].*)?)?")
-CSV_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-PARQUET_SUFFIXES = (".parquet", ".pq")
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_TRUTHS = ("true", "false")
+_ROWS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,13 @@ class Table:
         frame: the rows, as a narwhals frame.
         source: path of the file, or None for a frame handed over in memory.
         separator: of the cells where every one of them is still text (CSV), else None.
+        header: names of all columns, those that were left unread too; None where there are none.
     """
 
     frame: nw.DataFrame[Any]
     source: str | None
     separator: str | None = None
+    header: tuple[str, ...] | None = None
 
     @property
     def is_text(self) -> bool:
@@ -53,8 +55,8 @@ class Table:
 
     @property
     def names(self) -> list[str]:
-        """Names of the columns, in order."""
-        return list(self.frame.columns)
+        """Names of all columns, in order, those that were left unread too."""
+        return list(self.frame.columns if self.header is None else self.header)
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -87,27 +89,38 @@ class Table:
 
     def require(self, name: str, option: str) -> None:
         """Refuses a table that lacks the column ``name``, chosen by the option ``option``."""
-        if name not in self.frame.columns:
+        if name not in self.names:
             problem = unknown_name("column", name, self.names)
             raise self.error(f"{problem}; choose another with {option}")
 
     def labels(self, name: str) -> np.ndarray:
         """Returns column ``name`` as objects of shape (N,), refusing missing ones."""
-        column = self.frame[name]
-        values = np.fromiter(column.to_list(), dtype=object, count=len(column))
-        missing = column.is_null().to_numpy().astype(bool)
-        for row, value in enumerate(values):
-            if isinstance(value, list | tuple | dict | set):
+        cells, codes = self.codes(name)
+        return cells[codes]
+
+    def codes(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers the different names in column ``name`` in the order of their first appearance.
+
+        Returns:
+            The names, (L,) objects, and which of them each row has, (N,) int64.
+
+        Raises:
+            DataError: for a name that is missing, or no name but a list or the like.
+        """
+        cells, codes = _distinct(self.frame[name])
+        for code, cell in enumerate(cells):
+            if isinstance(cell, list | tuple | dict | set):
                 raise self.error(
-                    f"expected the name of a series, got a {type(value).__name__}; "
+                    f"expected the name of a series, got a {type(cell).__name__}; "
                     f"turn it into text",
-                    row=row,
+                    row=_first(codes == code),
                     column=name,
                 )
-            missing[row] |= str(value).strip() in ("", "nan")
+        # The last entry is for the code -1: a cell that is missing.
+        missing = np.array([*(str(cell).strip() in ("", "nan") for cell in cells), True])[codes]
         if missing.any():
             raise self.error("the name of the series is missing", row=_first(missing), column=name)
-        return values
+        return _objects(cells), codes
 
     def numbers(self, name: str) -> np.ndarray:
         """Returns column ``name`` as float64 of shape (N,); missing cells become NaN.
@@ -139,11 +152,22 @@ class Table:
             )
         return values
 
+    def words(self, name: str) -> np.ndarray:
+        """Returns column ``name`` as text, (N,) objects; None where a cell is missing.
+
+        The same thing has the same word in every kind of file: 7, 7.0 and "7" are "7", and a truth
+        value is "true" or "false".
+        """
+        cells, codes = _distinct(self.frame[name])
+        words = [_word(cell) if cell.__hash__ is not None else str(cell) for cell in cells]
+        return _objects([*words, None])[codes]
+
     def _typed_numbers(self, name: str) -> np.ndarray:
         column = self.frame[name]
         if column.dtype.is_numeric():
             nw = import_extra("narwhals", "forecasting")
-            return column.cast(nw.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
+            values = column.cast(nw.Float64).fill_null(float("nan")).to_numpy()
+            return values.astype(np.float64, copy=False)
         values = np.full(len(column), np.nan)
         missing = column.is_null().to_numpy()
         for row, value in enumerate(column.to_list()):
@@ -160,12 +184,28 @@ class Table:
         return values
 
     def is_numeric(self, name: str) -> bool:
-        """Says whether column ``name`` holds numbers (for text: most of its cells that are set)."""
+        """Says whether column ``name`` holds numbers (for text: most of its cells that are set).
+
+        A column that was left unread does not.
+        """
+        if name not in self.frame.columns:
+            return False
         if not self.is_text:
-            return bool(self.frame[name].dtype.is_numeric())
+            return bool(self.frame[name].dtype.is_numeric()) or self._has_number_objects(name)
         _, parsed, missing = self._parsed_text(name)
         is_number = ~missing & ~parsed.is_null().to_numpy()
         return bool(is_number.sum() > (~missing).sum() / 2)
+
+    def _has_number_objects(self, name: str) -> bool:
+        """Says whether the cells of a column of objects, such as pandas has, are all numbers."""
+        nw = import_extra("narwhals", "forecasting")
+        column = self.frame[name]
+        if column.dtype != nw.Object:
+            return False
+        cells = column.drop_nulls().to_list()
+        return bool(cells) and all(
+            isinstance(cell, numbers.Number) and not isinstance(cell, bool) for cell in cells
+        )
 
     def _parsed_text(self, name: str) -> tuple[Any, Any, np.ndarray]:
         """Returns a text column stripped, the same as numbers or null, and which are missing."""
@@ -263,99 +303,69 @@ class Table:
 
     def _nanoseconds(self, times: np.ndarray, name: str) -> np.ndarray:
         """Returns datetime64 (N,) as int64 nanoseconds, refusing what these cannot count."""
-        years = times.astype("datetime64[Y]").astype(np.int64) + 1970
-        outside = (years <= FIRST_YEAR) | (years >= LAST_YEAR)
+        first, last = np.datetime64(f"{FIRST_YEAR + 1}"), np.datetime64(f"{LAST_YEAR}")
+        outside = (times < first) | (times >= last)
         if outside.any():
             row = _first(outside)
+            years = times.astype("datetime64[Y]").astype(np.int64) + 1970
             raise self.error(
                 f"the year {years[row]} lies outside {FIRST_YEAR + 1} to {LAST_YEAR - 1}; "
                 f"correct the time stamp",
                 row=row,
                 column=name,
             )
-        return times.astype("datetime64[ns]").astype(np.int64)
+        return times.astype("datetime64[ns]").view(np.int64)
 
 
-def read_table(data: Any) -> Table:
-    """Reads a table from a path or takes a frame.
+def _distinct(column: nw.Series[Any]) -> tuple[list[Any], np.ndarray]:
+    """Returns the different cells of a column in the order of their first appearance.
 
-    Args:
-        data: path of a CSV (``.csv``, ``.tsv``, also ``.gz``) or Parquet file, or a frame of
-            pandas, polars (lazy too) or pyarrow.
-
-    Raises:
-        DataError: for a file that is missing, empty, without a header, or no table.
+    With them which of them each row has, (N,) int64, -1 where it is missing. Cells that cannot be
+    compared, such as lists, are all different.
     """
-    if isinstance(data, str | Path):
-        return _read_file(Path(data))
-    frame = _from_frame(data)
-    if len(frame) == 0:
-        raise DataError("the frame has no rows")
-    return Table(frame, None)
-
-
-def _from_frame(data: Any) -> nw.DataFrame[Any]:
-    """Takes a frame of any library, its columns named by text and each by another."""
-    nw = import_extra("narwhals", "forecasting")
-    try:
-        frame = nw.from_native(data)
-        frame = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
-        if not all(isinstance(name, str) for name in frame.columns):
-            frame = frame.rename({name: str(name) for name in frame.columns})
-        names = list(frame.columns)
-    except TypeError:
-        raise DataError(
-            f"expected a path or a frame of pandas, polars or pyarrow, got {type(data).__name__}"
-        ) from None
-    except nw.exceptions.DuplicateError as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"a column name stands twice; rename or drop one ({reason})") from None
-    if not all(isinstance(name, str) for name in names):
-        raise DataError(f"expected one name for each column, got {names[0]!r}; flatten the columns")
-    return frame.select([name for name in names if name.strip()])
-
-
-def _read_file(path: Path) -> Table:
-    pl = import_extra("polars", "forecasting")
-    nw = import_extra("narwhals", "forecasting")
-    if not path.exists():
-        raise DataError("there is no such file; check the path", source=path)
-    if path.is_dir():
-        raise DataError("expected a CSV or Parquet file, got a folder", source=path)
-    if path.stat().st_size == 0:
-        raise DataError("the file is empty", source=path)
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
-    separator = CSV_SEPARATORS.get(kind)
-    if separator is not None:
-        frame, separator = read_csv_text(path, separator)
-        _refuse_headless(frame.columns, path)
-    elif kind in PARQUET_SUFFIXES:
+    if column.implementation.is_pandas():
         try:
-            frame = pl.read_parquet(path)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"the file cannot be read as a table: {reason}", source=path) from error
-    else:
-        raise DataError(
-            f"expected a name that ends in .csv, .tsv or .parquet (.csv.gz too), got {path.name!r}",
-            source=path,
-        )
-    if len(frame) == 0:
-        raise DataError("the file has a header and no rows", source=path)
-    return Table(nw.from_native(frame, eager_only=True), str(path), separator)
+            found, cells = column.to_native().factorize()
+            return cells.tolist(), found.astype(np.int64)
+        except TypeError:  # a list among the cells
+            return _distinct_objects(column)
+    pl, nw = import_extra("polars", "forecasting"), import_extra("narwhals", "forecasting")
+    kind = column.dtype
+    if kind in (nw.Categorical, nw.Enum) and column.implementation.is_polars():
+        column = column.cast(nw.String)
+    elif not (kind.is_integer() or kind.is_float() or kind in (nw.String, nw.Boolean, nw.Date)):
+        return _distinct_objects(column)
+    cells = column.to_polars()
+    different = cells.unique(maintain_order=True).drop_nulls()
+    if len(different) == 0:
+        return [], np.full(len(cells), -1)
+    numbered = pl.Series(np.arange(len(different)))
+    # Some at a time, because polars joins the cells for it.
+    parts = (cells[k : k + _ROWS_AT_ONCE] for k in range(0, len(cells), _ROWS_AT_ONCE))
+    codes = [part.replace_strict(different, numbered, default=-1) for part in parts]
+    return different.to_list(), pl.concat(codes).to_numpy()
 
 
-def _refuse_headless(names: Sequence[str], path: Path) -> None:
-    """Refuses a first line that is data: a header has no cell that is a number or a time stamp."""
-    for name in names:
-        if DATA_CELL.fullmatch(name.strip()):
-            raise DataError(
-                f"the first line has to name the columns, but it holds {name!r}; "
-                f"add a header such as unique_id,ds,y",
-                source=path,
-                line=1,
-            )
+def _distinct_objects(column: nw.Series[Any]) -> tuple[list[Any], np.ndarray]:
+    """Returns the same as ``_distinct``, for whatever Python objects they are."""
+    known: dict[Any, int] = {}
+    cells: list[Any] = []
+    codes = np.full(len(column), -1)
+    missing = column.is_null().to_numpy().astype(bool)
+    for row, cell in enumerate(column.to_list()):
+        if missing[row]:
+            continue
+        new = len(cells)
+        code = new if cell.__hash__ is None else known.setdefault(cell, new)
+        if code == new:
+            cells.append(cell)
+        codes[row] = code
+    return cells, codes
+
+
+def _objects(cells: list[Any]) -> np.ndarray:
+    """Returns a list as an array (L,) of the very same objects."""
+    return np.fromiter(cells, dtype=object, count=len(cells))
 
 
 def _pandas_zone(column: nw.Series[Any]) -> str | None:
@@ -371,6 +381,19 @@ def _pandas_zone(column: nw.Series[Any]) -> str | None:
     except OptionError:  # such as dateutil's, whose stamps are read as text
         return None
     return str(zone)
+
+
+def _word(cell: Any) -> str | None:
+    """Returns a cell as text, None where it is missing."""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    word = str(cell).strip()
+    if cell is None or word.lower() in MISSING_WORDS:
+        return None
+    if word.lower() in _TRUTHS:  # polars and pandas write them differently
+        return word.lower()
+    whole = _WHOLE.fullmatch(word)
+    return whole.group(1) if whole else word
 
 
 def _first(mask: np.ndarray) -> int:

@@ -258,12 +258,12 @@ class _Run:
         counters.epoch += 1
         counters.position = 0
 
-    def report(self, validate: bool) -> None:
+    def report(self, validate: bool, is_last: bool = False) -> None:
         """Shows the step; writes a line of history if one is due, with scores if asked for."""
         counters, options = self.counters, self.options
         elapsed = self.timer.elapsed()
         record = counters.record(elapsed, self.learning_rate, self.grad_norm)
-        is_line = validate or counters.step % options.log_every == 0
+        is_line = validate or is_last or counters.step % options.log_every == 0
         if validate:
             record = dataclasses.replace(record, metrics=self.validate())
         if is_line:
@@ -292,6 +292,8 @@ class _Run:
         counters = self.counters
         if self.task.metric and counters.validated_step != counters.step:
             self.report(validate=True)
+        elif counters.weight_sum > 0:
+            self.report(validate=False, is_last=True)
         self.keeper.save(counters)
         self.learner.finish()
         # Buffers, such as running means, differ between processes; the first one's are kept.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -40,6 +41,40 @@ def frame(
         for number, name in enumerate(names)
     ]
     return pl.concat(parts)
+
+
+# Of every kind, as ``rich_frame`` has them.
+ALL_COVARIATES = {
+    "covariates": ("wind", "sky"),
+    "known_covariates": ("price", "holiday"),
+    "static_covariates": ("kind", "area"),
+}
+
+
+def rich_frame(names: Sequence[str] = ("a", "b"), length: int = 80) -> pl.DataFrame:
+    """Series in long form with covariates of every kind, numbers, words and truth values."""
+    row = pl.int_range(pl.len()).over("unique_id")
+    number = pl.col("unique_id").rank("dense").cast(pl.Int64)
+    return frame(names, length).with_columns(
+        sky=pl.when(row % 3 == 0).then(pl.lit("grey")).otherwise(pl.lit("blue")),
+        price=row + 1000.0 * number,
+        holiday=row % 5 == 0,
+        kind=pl.when(number % 2 == 1).then(pl.lit("shop")).otherwise(pl.lit("mill")),
+        area=number * 10.0,
+    )
+
+
+def split(rows: pl.DataFrame, horizon: int = 4) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of the past, and what is known of the last ``horizon`` ones of each series."""
+    last = pl.int_range(pl.len()).over("unique_id") >= pl.len().over("unique_id") - horizon
+    known = ["unique_id", "ds", *ALL_COVARIATES["known_covariates"]]
+    return rows.filter(~last), rows.filter(last).select(known)
+
+
+def answers(forecast: Any) -> np.ndarray:
+    """The forecast's quantiles, (rows, Q), whatever library the frame is of."""
+    found = pl.DataFrame(forecast)
+    return found.select(sorted(name for name in found.columns if name.startswith("y"))).to_numpy()
 
 
 def csv_lines(length: int = 80, names: Sequence[str] = ("a",)) -> list[str]:

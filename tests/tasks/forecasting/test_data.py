@@ -8,10 +8,19 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.tasks.forecasting.small_data import START, frame, write_csv
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.tasks.forecasting.small_data import (
+    ALL_COVARIATES,
+    START,
+    frame,
+    rich_frame,
+    write_csv,
+)
 
 from carousel.errors import DataError
-from carousel.tasks.forecasting.data import options_for, read_panel
+from carousel.tasks.forecasting.covariates import Covariates
+from carousel.tasks.forecasting.data import Panel, options_for, read_panel
 from carousel.tasks.forecasting.frequency import Frequency
 from carousel.tasks.forecasting.options import ForecastingOptions
 
@@ -42,11 +51,68 @@ def test_series_may_be_interleaved() -> None:
 
 def test_other_columns_of_numbers_become_covariates() -> None:
     given = frame(length=20).with_columns(note=pl.lit("x"), rain=pl.lit(1))
-    assert read_panel(given, HORIZON).covariates == ("wind", "rain")
+    assert read_panel(given, HORIZON).covariates == Covariates(past=("wind", "rain"))
     chosen = ForecastingOptions(horizon=4, covariates=("rain",))
-    assert read_panel(given, chosen).covariates == ("rain",)
+    assert read_panel(given, chosen).covariates == Covariates(past=("rain",))
     none = ForecastingOptions(horizon=4, covariates=())
-    assert read_panel(given, none).values.shape == (40, 1)
+    panel = read_panel(given, none)
+    assert (panel.values.shape, bool(panel.covariates)) == ((40, 1), False)
+    # What has another role is not found a second time.
+    known = ForecastingOptions(horizon=4, known_covariates=("rain",), static_covariates=("note",))
+    found = read_panel(given, known).covariates
+    assert (found.past, found.known, found.static) == (("wind",), ("rain",), ("note",))
+    assert found.levels == {"note": ("x",)}
+
+
+def test_static_covariates_are_one_value_a_series() -> None:
+    options = ForecastingOptions(horizon=4, **ALL_COVARIATES)
+    given = rich_frame(("a", "b", "c"), 20)
+    panel = read_panel(given.sort("ds", maintain_order=True), options)
+    # kind is "mill" or "shop", area 10 to 30.
+    assert panel.static.tolist() == [[0.0, 1.0, 10.0], [1.0, 0.0, 20.0], [0.0, 1.0, 30.0]]
+    assert panel.values.shape == (60, 1 + 1 + 2 + 1 + 2)
+    empty = pl.when(pl.col("unique_id") == "b").then(None)
+    holed = read_panel(
+        given.with_columns(area=empty.otherwise("area"), kind=empty.otherwise("kind")), options
+    )
+    assert np.isnan(holed.static).tolist() == [[False] * 2, [True] * 2, [False] * 2]
+
+
+@pytest.mark.parametrize("value", ["mill", "", "other"])
+def test_a_static_covariate_that_changes_is_refused(value: str, tmp_path: Path) -> None:
+    given = rich_frame(length=20)
+    path = tmp_path / "rows.csv"
+    given.write_csv(path)
+    lines = path.read_text().splitlines()
+    lines[7] = lines[7].replace(",shop,", f",{value},")
+    options = ForecastingOptions(horizon=4, **ALL_COVARIATES)
+    with pytest.raises(DataError, match=r"'a' has another value.*name it in covariates") as caught:
+        read_panel(write_csv(path, lines), options)
+    assert (caught.value.line, caught.value.column) == (8, "kind")
+
+
+def test_levels_that_training_does_not_show_are_none() -> None:
+    row = pl.int_range(pl.len()).over("unique_id")
+    late = pl.when(row >= 15).then(pl.lit("new")).otherwise("sky")
+    alone = pl.when(row >= 15).then(pl.lit("late"))
+    given = rich_frame(length=20).with_columns(sky=late, alone=alone.otherwise(None))
+    options = ForecastingOptions(
+        horizon=4, covariates=("wind", "sky", "alone"), known_covariates=("holiday",)
+    )
+    panel = read_panel(given, options)
+    assert panel.covariates.levels["sky"] == ("blue", "grey", "new")
+    found = panel.with_levels_of(np.array([15, 15]))
+    assert found.covariates.levels == {
+        "sky": ("blue", "grey"),
+        "alone": ("late",),  # without any level it would have no place
+        "holiday": ("false", "true"),
+    }
+    names = [*panel.covariates.levels["sky"]]
+    gone = 2 + names.index("new")  # behind the target and the wind
+    assert np.array_equal(found.values, np.delete(panel.values, gone, axis=1), equal_nan=True)
+    same = panel.with_levels_of(panel.lengths)
+    assert same.covariates == panel.covariates
+    assert np.array_equal(same.values, panel.values, equal_nan=True)
 
 
 def test_a_table_without_a_column_of_series_is_one_series() -> None:
@@ -89,6 +155,9 @@ def test_the_summary_cuts_a_long_list_of_covariates() -> None:
     given = frame(length=20).with_columns(pl.lit(k).alias(f"x{k}") for k in range(6))
     words = read_panel(given, HORIZON).summary()
     assert words.endswith("; covariates wind, x0, x1, x2, x3 and 2 more")
+    options = ForecastingOptions(horizon=4, **ALL_COVARIATES)
+    words = read_panel(rich_frame(length=20), options).summary()
+    assert words.endswith("; covariates wind, sky; known ahead price, holiday; static kind, area")
 
 
 @pytest.mark.parametrize("column", ["y", "wind"])
@@ -177,3 +246,121 @@ def test_a_series_may_begin_in_february_and_keep_to_the_30th() -> None:
     ahead = panel.future_stamps(0, 9).astype("datetime64[ns]").astype("datetime64[D]")
     assert [str(day) for day in ahead[[0, 1, -1]]] == ["2023-06-30", "2023-07-30", "2024-02-29"]
     assert int(np.isnan(panel.target(0)).sum()) == 1
+
+
+def panels_equal(one: Panel, other: Panel) -> bool:
+    return (
+        one.ids.tolist() == other.ids.tolist()
+        and one.frequency == other.frequency
+        and one.covariates == other.covariates
+        and one.first_rows.tolist() == other.first_rows.tolist()
+        and all(
+            np.array_equal(getattr(one, part), getattr(other, part), equal_nan=True)
+            for part in ("offsets", "stamps", "values", "static")
+        )
+    )
+
+
+@pytest.mark.parametrize("covariates", [{}, ALL_COVARIATES], ids=["found", "named"])
+def test_every_kind_of_table_is_the_same_panel(covariates: dict, tmp_path: Path) -> None:
+    options = ForecastingOptions(horizon=4, **covariates)
+    rows = rich_frame(("b", "a", "c"), 20).sample(fraction=0.9, seed=3)
+    # Series take turns, in the order of their time stamps; one has a value missing.
+    rows = rows.sort("ds", "unique_id").with_columns(
+        note=pl.lit("nobody reads this"),
+        y=pl.when(pl.col("price") == 1007).then(None).otherwise("y"),
+    )
+    rows.write_csv(tmp_path / "rows.csv")
+    rows.write_parquet(tmp_path / "rows.parquet")
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for k, part in enumerate(rows.iter_slices(17)):
+        part.write_parquet(parts / f"{k}.parquet")
+    wanted = read_panel(rows, options)
+    assert np.isnan(wanted.values[:, 0]).any()
+    for data in (
+        tmp_path / "rows.csv",
+        tmp_path / "rows.parquet",
+        parts,
+        str(parts / "*.parquet"),
+        rows.lazy(),
+        pl.scan_parquet(tmp_path / "rows.parquet"),
+        rows.to_pandas(),
+        rows.to_arrow(),
+    ):
+        assert panels_equal(read_panel(data, options), wanted), data
+
+
+def test_of_a_parquet_file_a_panel_reads_its_own_columns_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    rows = rich_frame(length=20)
+    rows.write_parquet(path)
+    found = read_panel(path, HORIZON)
+    assert found.table.frame.columns == ["unique_id", "ds", "y", "wind", "price", "area"]
+    assert found.table.names == rows.columns
+    some = ForecastingOptions(horizon=4, covariates=("sky",), static_covariates=("kind",))
+    named = read_panel(path, some)
+    assert named.table.frame.columns == ["unique_id", "ds", "y", "sky", "kind"]
+    # A model's covariates are read where the options do not name them.
+    again = read_panel(path, HORIZON, covariates=found.covariates)
+    assert panels_equal(again, found)
+    fitted = Covariates(past=("wind", "price", "area", "sky"), levels={"sky": ("blue", "grey")})
+    assert read_panel(path, HORIZON, covariates=fitted).values.shape == (40, 6)
+
+
+def test_names_are_suggested_of_columns_that_nobody_reads(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    frame(length=20).rename({"ds": "note"}).with_columns(words=pl.lit("x")).write_parquet(path)
+    for wrong, words in (("nota", "did you mean 'note'"), ("word", "did you mean 'words'")):
+        with pytest.raises(DataError, match=words):
+            read_panel(path, ForecastingOptions(horizon=4, time_column=wrong))
+
+
+@given(
+    kept=st.lists(
+        st.lists(st.integers(0, 40), min_size=1, max_size=12, unique=True), min_size=1, max_size=6
+    ),
+    seed=st.integers(0, 99),
+)
+def test_rows_are_laid_on_the_grid_as_a_plain_loop_would(kept: list[list[int]], seed: int) -> None:
+    hour = datetime.timedelta(hours=1)
+    kept = [sorted({*own, min(own) + 1}) for own in kept]  # one step of the usual length at least
+    rows = [(f"s{s}", k, 100.0 * s + k) for s, own in enumerate(kept) for k in own]
+    # Series take turns, each in its own order of time.
+    turns = np.random.default_rng(seed).permutation([name for name, _, _ in rows])
+    own = {name: iter([row for row in rows if row[0] == name]) for name in set(turns)}
+    rows = [next(own[name]) for name in turns]
+    columns = {
+        "unique_id": [name for name, _, _ in rows],
+        "ds": [START + k * hour for _, k, _ in rows],
+        "y": [value for _, _, value in rows],
+    }
+    panel = read_panel(pl.DataFrame(columns), HORIZON, Frequency("nanosecond", 3_600 * 10**9))
+    cells: dict[str, dict[int, float]] = {}
+    for name, k, value in rows:
+        cells.setdefault(name, {})[k] = value
+    assert panel.ids.tolist() == list(cells)
+    for s, (name, found) in enumerate(cells.items()):
+        steps = range(min(found), max(found) + 1)
+        wanted = [found.get(k, np.nan) for k in steps]
+        assert np.array_equal(panel.target(s), wanted, equal_nan=True)
+        begin = np.datetime64(START) + np.array(steps) * np.timedelta64(1, "h")
+        mine = panel.stamps[panel.offsets[s] : panel.offsets[s + 1]]
+        assert mine.tolist() == begin.astype("datetime64[ns]").astype(int).tolist()
+        assert columns["unique_id"][panel.first_rows[s]] == name
+
+
+def test_a_target_that_teaches_nothing_is_named_by_the_first_such_series() -> None:
+    rows = frame(("a", "b", "c"), 20)
+    row = pl.int_range(pl.len()).over("unique_id")
+    late = rows.with_columns(
+        y=pl.when((pl.col("unique_id") != "a") & (row < 15)).then(None).otherwise("y")
+    )
+    rows_trained = np.array([15, 16, 15])
+    with pytest.raises(DataError, match="series 'c' are missing in its 15 training rows"):
+        read_panel(late, HORIZON).check_target(rows_trained)
+    still = rows.with_columns(y=pl.when(row < 15).then(7.0).otherwise("y"))
+    with pytest.raises(DataError, match="constant in every series"):
+        read_panel(still, HORIZON).check_target(np.array([15, 15, 15]))
+    read_panel(still, HORIZON).check_target(rows_trained)
+    read_panel(late, HORIZON).check_target(np.array([15, 16, 16]))

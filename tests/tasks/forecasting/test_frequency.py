@@ -305,3 +305,55 @@ def test_another_frequency_is_found_on_the_wall_clock() -> None:
     both, offsets = np.concatenate([daily, daily, weekly]), np.array([0, 60, 120, 180])
     found = other_frequency(both, offsets, Frequency("day", 1), clock)
     assert found == (2, Frequency("day", 7))
+
+
+ZONES = [None, "Europe/Berlin", "America/Havana"]  # Havana skips midnight
+A_SERIES = st.tuples(st.integers(0, 20_000), st.lists(st.integers(1, 5), max_size=12))
+
+
+@given(
+    unit=st.sampled_from(["step", "nanosecond", "day", "business day", "month"]),
+    count=st.integers(1, 3),
+    month_end=st.booleans(),
+    zone=st.sampled_from(ZONES),
+    series=st.lists(A_SERIES, min_size=1, max_size=6),
+    wrong=st.integers(0, 80),
+)
+def test_many_series_are_counted_as_one_after_the_other(
+    unit: str,
+    count: int,
+    month_end: bool,
+    zone: str | None,
+    series: list[tuple[int, list[int]]],
+    wrong: int,
+) -> None:
+    frequency = Frequency(unit, count, month_end and unit == "month")  # type: ignore[arg-type]
+    clock = None if zone is None else Clock.of_zone(zone)
+    parts = []
+    for day, gaps in series:
+        first = np.busday_offset(np.datetime64(day, "D"), 0, roll="forward")
+        begin = first.astype("datetime64[ns]").astype(np.int64) + day % 24 * 3_600 * 10**9
+        begin = begin if clock is None else clock.instants(np.array([begin]))[0]
+        parts.append(frequency.stamps(np.array([begin]), np.cumsum([0, *gaps]), clock))
+    offsets = np.cumsum([0, *map(len, parts)])
+    stamps = np.concatenate(parts)
+    stamps[wrong % len(stamps)] += 1  # on no step, or where all the others are on none
+    parts = np.split(stamps, offsets[1:-1])
+    alone = [frequency.positions(own, clock) for own in parts]
+    assert frequency.positions(stamps, clock, offsets).tolist() == np.concatenate(alone).tolist()
+    lengths, first = np.arange(len(parts)) + 2, np.arange(len(parts)) % 3
+    grid = frequency.grid(stamps, offsets, lengths, clock, first)
+    wanted = [
+        frequency.stamps(own, begin + np.arange(length), clock)
+        for own, length, begin in zip(parts, lengths, first, strict=True)
+    ]
+    assert grid.tolist() == np.concatenate(wanted).tolist()
+
+
+def test_the_first_of_many_series_at_another_step_is_found() -> None:
+    daily, weekly = steps("2024-01-01", "1 D", 8), steps("2024-01-01", "7 D", 4)
+    # Three rows tell nothing, and a series' last row is no step before the next one's first.
+    parts = [daily, weekly[:3], daily[[0, 2, 5, 6]], weekly, weekly - 7 * DAY, daily[:1]]
+    offsets = np.cumsum([0, *map(len, parts)])
+    found = other_frequency(np.concatenate(parts), offsets, Frequency("day", 1))
+    assert found == (3, Frequency("day", 7))

@@ -146,7 +146,7 @@ def test_frames_come_in_the_library_of_the_data() -> None:
     table = tested.panel.table
     import narwhals as nw
 
-    from carousel.data.tables import read_table
+    from carousel.data.reading import read_table
 
     pandas = read_table(nw.from_native(table.frame.to_native()).to_pandas())
     report = replace(tested, panel=replace(tested.panel, table=pandas)).report()

@@ -252,3 +252,102 @@ def test_pandas_objects_with_offsets_of_their_own_are_text() -> None:
 def test_the_zone_is_checked_before_any_row_is_read() -> None:
     with pytest.raises(OptionError, match="did you mean 'Europe/Berlin'"):
         ForecastingOptions(horizon=1, time_zone="Europe/Berln")
+
+
+DAY = 24 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("stamps", "series", "words"),
+    [
+        ({"a": [0, 1, 2], "b": [0, 1, 2.5], "c": [0, 1.5, 3]}, "b", "between the steps"),
+        ({"a": [0, 1, 2], "b": [0, 1, 90_000], "c": [0, 1.5, 3]}, "b", "is the stamp"),
+        ({"a": [0, 1, 2], "b": [0, 1.5, 90_000], "c": [0, 1, 2]}, "b", "between the steps"),
+        ({"a": [0, 1, 2], "b": [0, 1, 2], "c": [0, 1, 2, 90_000]}, "c", "after the largest gap"),
+    ],
+)
+def test_the_first_wrong_series_is_named(stamps: dict, series: str, words: str) -> None:
+    rows = [(name, int(day * DAY)) for name, own in stamps.items() for day in own]
+    given = pl.DataFrame(rows, schema=["unique_id", "ds"], orient="row").with_columns(
+        pl.col("ds").cast(pl.Datetime("ns")), y=1.0
+    )
+    with pytest.raises(DataError, match=f"series '{series}' .*{words}"):
+        read_panel(given, PLAIN, Frequency("day", 1))
+
+
+LABELS: dict[str, list] = {
+    "text": ["b", "a", "b", "c"],
+    "whole numbers": [7, -1, 7, 0],
+    "numbers": [0.5, -0.0, 0.5, 2.0],
+    "truth values": [True, False, True, False],
+    "dates": [datetime.date(2024, 1, day) for day in (2, 1, 2, 3)],
+    "times": [datetime.datetime(2024, 1, day) for day in (2, 1, 2, 3)],
+}
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas", "objects", "pyarrow", "category"])
+@pytest.mark.parametrize("kind", LABELS)
+def test_series_are_numbered_as_they_appear(
+    kind: str, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("carousel.data.tables._ROWS_AT_ONCE", 3)
+    labels = LABELS[kind]
+    column: Any = pl.Series("unique_id", labels)
+    if library == "category" and kind == "text":
+        column = column.cast(pl.Categorical)
+    rows: Any = pl.DataFrame({"unique_id": column, "ds": [5, 5, 6, 6], "y": 1.0})
+    if library == "pyarrow":
+        rows = rows.to_arrow()
+    elif library != "polars" and not (library == "category" and kind == "text"):
+        rows = rows.to_pandas()
+        if library == "objects":
+            rows["unique_id"] = pd.Series(labels, dtype=object)
+        elif library == "category":
+            rows["unique_id"] = pd.Series(labels, dtype="category")
+    own = rows["unique_id"]
+    cells = own.to_pylist() if library == "pyarrow" else own.to_list()
+    wanted = list(dict.fromkeys(cells))
+    panel = read_panel(rows, PLAIN, Frequency("step", 1))
+    assert panel.ids.tolist() == wanted
+    assert [type(name) for name in panel.ids] == [type(name) for name in wanted]
+    assert panel.lengths.tolist() == [cells.count(name) for name in wanted]
+    assert panel.first_rows.tolist() == [cells.index(name) for name in wanted]
+
+
+def test_names_of_several_types_are_several_series() -> None:
+    labels = ["1", 1, "x", 2.5, datetime.date(2024, 1, 1), "1"]
+    rows = pd.DataFrame({"unique_id": pd.Series(labels, dtype=object), "ds": range(6), "y": 1.0})
+    panel = read_panel(rows, PLAIN, Frequency("step", 1))
+    assert panel.ids.tolist() == labels[:5]
+    assert panel.first_rows.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("missing", [None, "", " ", "nan"])
+@pytest.mark.parametrize("library", ["polars", "pandas", "objects", "pyarrow", "csv"])
+def test_a_name_that_is_missing_is_refused_where_it_stands(
+    missing: str | None, library: str, tmp_path: Path
+) -> None:
+    labels = ["a", "b", "a", missing, "b", missing]
+    rows: Any = pl.DataFrame({"unique_id": labels, "ds": [1, 1, 2, 2, 2, 3], "y": 1.0})
+    if library == "csv":
+        rows.write_csv(tmp_path / "rows.csv")
+        error = refusal(tmp_path / "rows.csv")
+        assert error.line == 5
+    else:
+        if library in ("pandas", "objects"):
+            rows = rows.to_pandas()
+        if library == "objects":
+            rows["unique_id"] = pd.Series(labels, dtype=object)
+        error = refusal(rows.to_arrow() if library == "pyarrow" else rows)
+        assert "row 3: the name of the series is missing" in str(error)
+    assert error.column == "unique_id"
+
+
+def test_a_list_is_no_name() -> None:
+    rows = {"ds": [1, 2, 3], "y": 1.0}
+    for labels in ([["a"], ["a"], ["b"]], ["a", ["b"], None]):
+        given = pd.DataFrame({"unique_id": pd.Series(labels, dtype=object), **rows})
+        at = labels.index(next(label for label in labels if isinstance(label, list)))
+        assert f"row {at}: expected the name of a series, got a list" in str(refusal(given))
+    given = pl.DataFrame({"unique_id": [["a"], ["a"], ["b"]], **rows})
+    assert "row 0: expected the name of a series, got a list" in str(refusal(given))

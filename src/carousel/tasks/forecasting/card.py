@@ -29,19 +29,25 @@ def write_card(fitted: Fitted) -> str:
         f"- source: {about['source']}",
         f"- {about['data']}; {low:,} to {high:,} rows a series",
         f"- columns: series `{options.id_column}`, time `{options.time_column}`, "
-        f"target `{options.target}`, covariates {_names(options.covariates)}",
+        f"target `{options.target}`",
+        f"- covariates: of the past {_names(fitted.covariates.past)}; known ahead "
+        f"{_names(fitted.covariates.known)}; static {_names(fitted.covariates.static)}",
         "",
         "## Split",
         "",
         "Each series is cut by its own end: training, then validation, then holdout.",
         "",
         f"- training: {about['training_rows']:,} rows in all",
-        f"- validation: {_validation(fitted)}, which chose when to stop",
+        f"- validation: {_validation(fitted)}",
         f"- holdout: {plan.holdout:,} steps of each series, never seen",
         "",
         "## What was chosen",
         "",
         f"- context: {plan.context:,} steps; season of the naive forecast: {plan.season:,} steps",
+        f"- rows that the network reads in one step: {plan.patch}; values that it is told of each "
+        f"row ahead: {' and '.join(f'{lag:,}' for lag in plan.lags)} steps before it",
+        f"- forecasts are relative to {_anchor(plan.anchor)}",
+        f"- the network sees {'the logarithm of the target' if plan.log else 'the target itself'}",
         f"- calendar cycles that the network reads: {cycles}",
         f"- quantiles: {', '.join(f'{q:g}' for q in options.quantiles)}",
         "",
@@ -49,9 +55,12 @@ def write_card(fitted: Fitted) -> str:
         "",
         f"- {about['steps']:,} steps in {about['minutes']:.1f} minutes, stopped by "
         f"{about['stop_reason']}; weights of step {about['best_step'] or about['steps']:,} kept",
-        f"- scaled pinball loss on the validation rows: "
-        f"{'not measured' if score is None else f'{score:.4f}'} "
-        f"(it chose the weights, so it flatters them)",
+        "- scaled pinball loss on the validation rows: "
+        + (
+            "not measured"
+            if score is None
+            else f"{score:.4f} (it chose the weights, so it flatters them)"
+        ),
         "",
         "How good the forecasts are on rows that nothing was chosen on, and whether they beat the "
         "naive ones, is what `carousel evaluate` says.",
@@ -68,7 +77,13 @@ def write_card(fitted: Fitted) -> str:
 
 
 def _validation(fitted: Fitted) -> str:
-    return fitted.about["validation"] or f"{fitted.plan.validation:,} steps of each series"
+    steps = fitted.plan.validation
+    rows = fitted.about["validation"] or (f"{steps:,} steps of each series" if steps else "")
+    return f"{rows}, which chose when to stop" if rows else "none; the last weights were kept"
+
+
+def _anchor(distance: int) -> str:
+    return "the last value" if distance == 1 else f"the value {distance:,} steps before"
 
 
 def _names(names: tuple[str, ...] | None) -> str:

@@ -2,28 +2,28 @@
 
 Gaps and missing values become NaN on the grid; nothing is invented. Knows nothing of networks.
 
-Letters: N rows on the grid, S series, C covariates.
+Letters: N rows on the grid, S series, E encoded columns of covariates.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from carousel.data.reading import Columns, read_table
 from carousel.data.samples import is_sample, sample_options, sample_table
 from carousel.data.stamps import TimeStyle, format_stamps
-from carousel.data.tables import Table, read_table
-from carousel.errors import nearest
+from carousel.data.tables import Table
+from carousel.errors import nearest, unknown_name
+from carousel.tasks.forecasting.covariates import Covariates, numbers
 from carousel.tasks.forecasting.frequency import Frequency
 from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.forecasting.rows import SeriesRows
 
 TASK = "forecasting"
 SINGLE_SERIES = "series"
-# Squares and sums of these stay finite, and so do their standardised values in float32.
-LARGEST = 1e30
 _COVARIATES_NAMED = 5
 
 
@@ -36,9 +36,11 @@ class Panel:
         frequency: the step between rows.
         offsets: (S + 1,) where each series begins on the grid; the last entry is N.
         stamps: (N,) int64 time stamp of each row of the grid.
-        values: (N, 1 + C) float64; column 0 is the target, then the covariates; NaN is missing.
+        values: (N, 1 + E) float64; column 0 is the target, then the covariates that move, encoded;
+            NaN is missing.
+        static: (S, E) the covariates that do not move, encoded; NaN is missing.
         target_name: name of the target's column.
-        covariates: names of the covariates.
+        covariates: which columns these are.
         first_rows: (S,) row of the table in which each series first stands.
         has_ids: False where the table has no column that names series.
         style: how the table writes time stamps.
@@ -50,8 +52,9 @@ class Panel:
     offsets: np.ndarray
     stamps: np.ndarray
     values: np.ndarray
+    static: np.ndarray
     target_name: str
-    covariates: tuple[str, ...]
+    covariates: Covariates
     first_rows: np.ndarray
     has_ids: bool
     style: TimeStyle
@@ -72,28 +75,65 @@ class Panel:
         Raises:
             DataError: for a series without a value, or where every series is constant.
         """
-        constant = 0
-        for s, name in enumerate(self.ids):
-            y = self.target(s)[: rows[s]]
-            seen = y[~np.isnan(y)]
-            if len(seen) == 0:
-                raise self.table.error(
-                    f"all values of series {name!r} are missing in its {rows[s]} training rows; "
-                    f"leave the series out, or fill in what is known",
-                    column=self.target_name,
-                )
-            constant += int(np.all(seen == seen[0]))
-        if constant == len(self.ids):
+        y = np.where(self._is_within(rows), self.values[:, 0], np.nan)
+        begin = self.offsets[:-1]
+        low, high = np.fmin.reduceat(y, begin), np.fmax.reduceat(y, begin)
+        unseen = np.flatnonzero(np.isnan(low))
+        if len(unseen):
+            s = int(unseen[0])
+            raise self.table.error(
+                f"all values of series {self.ids[s]!r} are missing in its {rows[s]} training rows; "
+                f"leave the series out, or fill in what is known",
+                column=self.target_name,
+            )
+        if (low == high).all():
             raise self.table.error(
                 "the target is constant in every series, so there is nothing to learn; "
                 "is this the right column?",
                 column=self.target_name,
             )
 
+    def with_levels_of(self, rows: np.ndarray) -> Panel:
+        """Returns the panel without the levels that come after the first ``rows`` (S,) alone.
+
+        Nobody could learn them, and their names would tell of rows that fitting never sees.
+        """
+        moving = self.covariates.moving
+        if not self.covariates.is_level(moving).any():
+            return self
+        training = self.values[self._is_within(rows), 1:]
+        kept = ~self.covariates.is_level(moving) | (training == 1).any(axis=0)
+        source = self.covariates.sources(moving)
+        # A category without any value in training keeps a level, and with it its place.
+        first = np.searchsorted(source, np.arange(len(moving)))
+        kept[first[np.bincount(source, kept, minlength=len(moving)) == 0]] = True
+        return replace(
+            self,
+            values=self.values[:, np.concatenate([[True], kept])],
+            covariates=self.covariates.keeping(kept),
+        )
+
+    def _is_within(self, rows: np.ndarray) -> np.ndarray:
+        """Says of each row whether it is one of the first ``rows`` (S,) of its series, (N,)."""
+        return np.arange(self.offsets[-1]) < np.repeat(self.offsets[:-1] + rows, self.lengths)
+
     def future_stamps(self, series: int, count: int) -> np.ndarray:
         """Returns the ``count`` stamps that follow the last row of one series, int64."""
         own = self.stamps[self.offsets[series] : self.offsets[series + 1]]
         return self.frequency.stamps(own, len(own) + np.arange(count), self.style.clock)
+
+    def ends_silent(self, rows: int) -> np.ndarray:
+        """Says of each series whether its last ``rows`` rows have no value of the target, (S,)."""
+        seen = np.concatenate([[0], np.cumsum(~np.isnan(self.values[:, 0]))])
+        end = self.offsets[1:]
+        return seen[end] == seen[np.maximum(end - rows, self.offsets[:-1])]
+
+    def stamps_behind(self, count: int) -> np.ndarray:
+        """Returns the ``count`` stamps that follow each series' last row, (S, count) int64."""
+        counts = np.full(len(self.ids), count)
+        return self.frequency.grid(
+            self.stamps, self.offsets, counts, self.style.clock, first=self.lengths
+        ).reshape(-1, count)
 
     def stamp_words(self, series: int, position: int) -> str:
         """Returns the time stamp of one row of one series as the table would write it."""
@@ -110,14 +150,25 @@ class Panel:
         )
 
     def _covariate_words(self) -> str:
-        if not self.covariates:
-            return ""
-        more = len(self.covariates) - _COVARIATES_NAMED
-        rest = f" and {more} more" if more > 0 else ""
-        return f"; covariates {', '.join(self.covariates[:_COVARIATES_NAMED])}{rest}"
+        told = []
+        for role, names in (
+            ("covariates", self.covariates.past),
+            ("known ahead", self.covariates.known),
+            ("static", self.covariates.static),
+        ):
+            if names:
+                more = len(names) - _COVARIATES_NAMED
+                rest = f" and {more} more" if more > 0 else ""
+                told.append(f"; {role} {', '.join(names[:_COVARIATES_NAMED])}{rest}")
+        return "".join(told)
 
 
-def read_panel(data: Any, options: ForecastingOptions, frequency: Frequency | None = None) -> Panel:
+def read_panel(
+    data: Any,
+    options: ForecastingOptions,
+    frequency: Frequency | None = None,
+    covariates: Covariates | None = None,
+) -> Panel:
     """Reads a table in long form and lays it on a regular grid.
 
     Args:
@@ -125,12 +176,18 @@ def read_panel(data: Any, options: ForecastingOptions, frequency: Frequency | No
         options: the roles of the columns.
         frequency: the step between rows where it is known, for rows too few or too full of gaps
             to tell it; by default it is inferred.
+        covariates: those that a model was fitted with; by default found in the table.
 
     Raises:
         DataError: names the file, line and column of whatever cannot be used, and the remedy.
     """
-    table = sample_table(data, TASK) if is_sample(data) else read_table(data)
-    return panel_from_table(table, options, frequency)
+    table = find_table(data, _columns(options, covariates))
+    return panel_from_table(table, options, frequency, covariates)
+
+
+def find_table(data: Any, columns: Columns | None = None) -> Table:
+    """Returns the table of a path, ``sample:NAME`` or frame, at least its ``columns``."""
+    return sample_table(data, TASK) if is_sample(data) else read_table(data, columns)
 
 
 def options_for(data: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -139,49 +196,52 @@ def options_for(data: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def panel_from_table(
-    table: Table, options: ForecastingOptions, frequency: Frequency | None = None
+    table: Table,
+    options: ForecastingOptions,
+    frequency: Frequency | None = None,
+    covariates: Covariates | None = None,
 ) -> Panel:
     """Lays the rows of a table on a regular grid; see ``read_panel``."""
-    has_ids = _has_ids(table, options)
+    ids, codes, has_ids = series_codes(table, options)
     table.require(options.time_column, "time_column")
     table.require(options.target, "target")
-    covariates = _covariates(table, options)
-    labels = (
-        table.labels(options.id_column)
-        if has_ids
-        else np.full(len(table), SINGLE_SERIES, dtype=object)
-    )
+    covariates = _checked(covariates, table, options)
     stamps, style = table.stamps(options.time_column, options.time_format, options.time_zone)
-    values = np.stack([_numbers(table, name) for name in (options.target, *covariates)], axis=1)
-    rows = SeriesRows.sort(table, options.time_column, labels, stamps, style)
+    moving = covariates.encode(table, covariates.moving)
+    target = numbers(table, options.target)
+    rows = SeriesRows.group(table, options.time_column, ids, codes, stamps, style)
     rows.check_order()
     frequency = rows.frequency(frequency)
     return Panel(
         ids=rows.ids,
         frequency=frequency,
+        static=_static(rows, covariates),
         target_name=options.target,
         covariates=covariates,
         first_rows=rows.order[rows.offsets[:-1]],
         has_ids=has_ids,
         style=style,
         table=table,
-        **_grid(rows, frequency, values[rows.order]),
+        **_grid(rows, frequency, target, moving),
     )
 
 
-def _numbers(table: Table, name: str) -> np.ndarray:
-    """Returns a column as numbers, refusing those whose scaled values could leave float32."""
-    values = table.numbers(name)
-    large = np.flatnonzero(np.abs(values) > LARGEST)
-    if len(large):
-        row = int(large[0])
-        raise table.error(
-            f"expected a number between -{LARGEST:g} and {LARGEST:g}, got {values[row]:g}; "
-            f"correct it, leave the cell empty, or give the column in a larger unit",
-            row=row,
-            column=name,
-        )
-    return values
+def series_labels(table: Table, options: ForecastingOptions) -> tuple[np.ndarray, bool]:
+    """Returns the name of each row's series, (N,) objects, and whether a column has them."""
+    ids, codes, has_ids = series_codes(table, options)
+    return ids[codes], has_ids
+
+
+def series_codes(table: Table, options: ForecastingOptions) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Returns which series each row belongs to.
+
+    Returns:
+        The names of the series in the order of their first appearance, (S,) objects; the number of
+        each row's series, (N,); and whether a column has them.
+    """
+    if _has_ids(table, options):
+        return *table.codes(options.id_column), True
+    return np.array([SINGLE_SERIES], dtype=object), np.zeros(len(table), dtype=np.int64), False
 
 
 def _has_ids(table: Table, options: ForecastingOptions) -> bool:
@@ -195,28 +255,79 @@ def _has_ids(table: Table, options: ForecastingOptions) -> bool:
     return False
 
 
-def _covariates(table: Table, options: ForecastingOptions) -> tuple[str, ...]:
-    roles = (options.id_column, options.time_column, options.target)
+def _columns(options: ForecastingOptions, fitted: Covariates | None) -> Columns:
+    """Returns the columns that a panel is made of, those of a model's covariates among them."""
+    names = (
+        options.id_column,
+        options.time_column,
+        options.target,
+        *(options.covariates or ()),
+        *options.known_covariates,
+        *options.static_covariates,
+        *(() if fitted is None else (*fitted.moving, *fitted.static)),
+    )
+    return Columns(names, numbers=options.covariates is None)
+
+
+def _checked(fitted: Covariates | None, table: Table, options: ForecastingOptions) -> Covariates:
+    """Returns the covariates to read, refusing a table with others than the model was fitted on.
+
+    Where the user named the covariates, further columns are left alone, as they were in fitting.
+    """
+    if fitted is None:
+        return Covariates.of(table, options)
+    for name in (*fitted.moving, *fitted.static):
+        if name not in table.names:
+            raise table.error(
+                f"{unknown_name('column', name, table.names)}; the model was fitted with it: give "
+                f"it, or fit again without"
+            )
     if options.covariates is None:
-        others = [name for name in table.names if name not in roles]
-        return tuple(name for name in others if table.is_numeric(name))
-    for name in options.covariates:
-        table.require(name, "covariates")
-    return options.covariates
+        new = [name for name in Covariates.of(table, options).past if name not in fitted.past]
+        if new:
+            raise table.error(
+                "the model was fitted without this column of numbers; leave it out, or fit again "
+                "(where fit is given the covariates by name, further columns are left alone)",
+                column=new[0],
+            )
+    return fitted
 
 
-def _grid(rows: SeriesRows, frequency: Frequency, values: np.ndarray) -> dict[str, np.ndarray]:
-    """Spreads the rows over a regular grid; what no row fills stays NaN."""
+def _static(rows: SeriesRows, covariates: Covariates) -> np.ndarray:
+    """Returns the covariates that never change, (S, E), refusing those that do."""
+    found = [np.zeros((len(rows.ids), 0))]
+    first = rows.offsets[:-1]
+    of_row = np.repeat(np.arange(len(rows.ids)), np.diff(rows.offsets))
+    for name in covariates.static:
+        own = covariates.encode(rows.table, [name])[rows.order]
+        changed = ~((own == own[first][of_row]) | (np.isnan(own) & np.isnan(own[first][of_row])))
+        if changed.any():
+            at = int(np.flatnonzero(changed.any(axis=1))[0])
+            raise rows.table.error(
+                f"series {rows.ids[of_row[at]]!r} has another value here than in its first row; a "
+                f"static covariate never changes: name it in covariates or known_covariates",
+                row=int(rows.order[at]),
+                column=name,
+            )
+        found.append(own[first])
+    return np.concatenate(found, axis=1)
+
+
+def _grid(
+    rows: SeriesRows, frequency: Frequency, target: np.ndarray, moving: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Spreads a table's target (N,) and covariates (N, E) over a regular grid.
+
+    What no row fills stays NaN.
+    """
     positions = rows.positions(frequency)
-    lengths = np.array([own[-1] + 1 for own in positions], dtype=np.int64)
+    lengths = positions[rows.offsets[1:] - 1] + 1
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    grid = np.full((offsets[-1], values.shape[1]), np.nan)
-    stamps = np.empty(offsets[-1], dtype=np.int64)
-    for own, (begin, end), first, length in zip(
-        positions, rows.spans(), offsets[:-1], lengths, strict=True
-    ):
-        grid[first + own] = values[begin:end]
-        stamps[first : first + length] = frequency.stamps(
-            rows.stamps[begin:end], np.arange(length), rows.style.clock
-        )
-    return {"offsets": offsets, "stamps": stamps, "values": grid}
+    place = np.empty_like(positions)
+    positions += np.repeat(offsets[:-1], np.diff(rows.offsets))
+    place[rows.order] = positions
+    values = np.full((offsets[-1], 1 + moving.shape[1]), np.nan)
+    values[place, 0] = target
+    values[place, 1:] = moving
+    stamps = frequency.grid(rows.stamps, rows.offsets, lengths, rows.style.clock)
+    return {"offsets": offsets, "stamps": stamps, "values": values}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,18 @@ from carousel.tasks.forecasting.calibration import (
     stretch_scores,
     stretched,
 )
+from carousel.tasks.forecasting.covariates import Covariates, CovariateScaler
 from carousel.tasks.forecasting.data import Panel, read_panel
 from carousel.tasks.forecasting.frequency import Frequency
+from carousel.tasks.forecasting.logarithm import check_positive
+from carousel.tasks.forecasting.memory import Memory
 from carousel.tasks.forecasting.metrics import central_intervals
 from carousel.tasks.forecasting.network import ForecastingNetwork
 from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.forecasting.plan import Plan
+from carousel.tasks.forecasting.rows import series_key
 from carousel.tasks.forecasting.saved import check_config, read_ends
-from carousel.tasks.forecasting.windows import CovariateScaler, Window, Windows
+from carousel.tasks.forecasting.windows import Scalers, Window, Windows
 from carousel.training import HISTORY_FILE
 
 SERIES_FILE = "series.json"
@@ -41,44 +45,74 @@ class Fitted:
     """A trained forecaster's parts.
 
     Attributes:
-        options: of the forecaster, covariates resolved to names.
+        options: of the forecaster, as they were given.
         plan: what the data decided.
         frequency: the step of the training series.
         cycles: of the calendar that the network reads.
-        scaler: of the covariates.
+        covariates: which columns they are.
+        scalers: of the covariates.
         network: trained, in evaluation mode.
         trained_until: for each series, by its name as text, the last stamp that fitting saw.
         about: what the model card tells: data, run, scores.
+        memory: the last rows of every series; None where they are too many to keep.
     """
 
     options: ForecastingOptions
     plan: Plan
     frequency: Frequency
     cycles: tuple[str, ...]
-    scaler: CovariateScaler
+    covariates: Covariates
+    scalers: Scalers
     network: ForecastingNetwork
     trained_until: Mapping[str, int]
     about: Mapping[str, Any]
+    memory: Memory | None = None
 
     def read(self, data: Any) -> Panel:
         """Reads new rows for this model; see ``read_panel``.
 
         Raises:
-            DataError: for a column that is missing (names it), or rows at another step.
+            DataError: for a column that is missing or new (names it), rows at another step, or a
+                value without a logarithm where the model needs it.
         """
-        return read_panel(data, self.options, self.frequency)
+        panel = read_panel(data, self.options, self.frequency, self.covariates)
+        if self.plan.log:
+            check_positive(panel)
+        return panel
 
-    def windows(self, panel: Panel, known: np.ndarray) -> Windows:
-        """Returns the windows of a panel, its first ``known`` rows (S,) setting the scales."""
+    def windows(self, panel: Panel, known: np.ndarray, ahead: np.ndarray | None = None) -> Windows:
+        """Returns the windows of a panel, its first ``known`` rows (S,) setting the scales.
+
+        ``ahead`` (S, K, E) has the known covariates of the rows behind each series' end.
+        """
         return Windows(
             panel,
-            context=self.plan.context,
+            plan=self.plan,
             horizon=self.options.horizon,
-            season=self.plan.season,
             cycles=self.cycles,
-            scaler=self.scaler,
+            scalers=self.scalers,
+            metric=self.options.metric,
             known=known,
+            ahead=ahead,
         )
+
+    def remembering(self, panel: Panel) -> Fitted:
+        """Returns the model with the last rows of a panel, from which it can go on."""
+        return replace(self, memory=Memory.of(panel, self.options, self._rows_needed))
+
+    @property
+    def _rows_needed(self) -> int:
+        """Rows before an origin that a forecast and its calibration look at."""
+        seen = max(self.plan.context, *self.plan.lags)
+        return seen + self._past_forecasts * self.options.horizon
+
+    @property
+    def _past_forecasts(self) -> int:
+        """How many forecasts before an origin set the width of its intervals."""
+        if self.options.calibration == 0:
+            return 0
+        # Short horizons need more forecasts for as many values.
+        return max(self.options.calibration, -(-_LEAST_CALIBRATION_VALUES // self.options.horizon))
 
     def quantiles(self, windows: Windows, series: Tensor, origin: Tensor) -> np.ndarray:
         """Returns the forecast quantiles, (K, W, Q) float64, in the units of the target.
@@ -89,24 +123,28 @@ class Fitted:
         raw = self._network_quantiles(windows, series, origin)
         if self.options.calibration == 0:
             return raw
-        return stretched(raw, self._factors(windows, series, origin), self.options.quantiles)
+        factors = self._factors(windows, series, origin)
+        found = stretched(self._as_seen(raw), factors, self.options.quantiles)
+        return np.exp(found) if self.plan.log else found
 
     def _factors(self, windows: Windows, series: Tensor, origin: Tensor) -> np.ndarray:
         """Returns how far to stretch each interval of each window, (I, W)."""
         levels, horizon = self.options.quantiles, self.options.horizon
-        # Short horizons need more forecasts for as many values.
-        count = max(self.options.calibration, -(-_LEAST_CALIBRATION_VALUES // horizon))
-        earlier = origin[:, None] - horizon * torch.arange(1, count + 1)
+        earlier = origin[:, None] - horizon * torch.arange(1, self._past_forecasts + 1)
         own = series[:, None].expand_as(earlier)
-        there = earlier >= self.plan.context
-        pairs, which = torch.stack([own[there], earlier[there]]).unique(dim=1, return_inverse=True)
+        there = earlier >= self.plan.least
+        size = int(origin.max()) + 1 if len(origin) else 1
+        keys, which = (own[there] * size + earlier[there]).unique(return_inverse=True)
+        pairs = torch.stack([keys // size, keys % size])
         good = windows.is_usable(*pairs)
         # The last column is for past forecasts that do not exist: it stays NaN.
         scores = np.full((len(central_intervals(levels)), horizon, len(good) + 1), np.nan)
         past = pairs[:, good]
         if past.shape[1] > 0:
             scores[..., :-1][..., good.numpy()] = stretch_scores(
-                windows.actual(*past).numpy(), self._network_quantiles(windows, *past), levels
+                self._as_seen(windows.actual(*past).numpy()),
+                self._as_seen(self._network_quantiles(windows, *past)),
+                levels,
             )
         column = torch.full(earlier.shape, len(good))
         column[there] = which
@@ -116,24 +154,26 @@ class Fitted:
             factors.append(stretch_factors(chosen.reshape(*chosen.shape[:2], -1), levels))
         return np.concatenate(factors, axis=1)
 
+    def _as_seen(self, values: np.ndarray) -> np.ndarray:
+        """Returns values as the network sees them: intervals of logarithms stay above 0."""
+        return np.log(np.maximum(values, np.finfo(values.dtype).tiny)) if self.plan.log else values
+
     @torch.no_grad()
     def _network_quantiles(self, windows: Windows, series: Tensor, origin: Tensor) -> np.ndarray:
         device = next(self.network.parameters()).device
         found = []
         for window in windows.chunks(series, origin, _WINDOWS_AT_ONCE):
-            scaled = self.network(Window(*(part.to(device) for part in window))).double().cpu()
-            found.append(window.center[:, None] + window.scale[:, None] * scaled)
+            scaled = self.network(Window(*(part.to(device) for part in window))).cpu()
+            found.append(windows.values(scaled, window.center, window.scale))
         return torch.cat(found, dim=1).numpy()
 
     def first_unseen(self, panel: Panel) -> np.ndarray:
         """Returns the first row of each series that fitting has not seen, (S,)."""
-        first = np.zeros(len(panel.ids), dtype=np.int64)
-        for s, name in enumerate(panel.ids):
-            until = self.trained_until.get(series_key(name))
-            if until is not None:
-                own = panel.stamps[panel.offsets[s] : panel.offsets[s + 1]]
-                first[s] = np.searchsorted(own, until, side="right")
-        return first
+        ends = [self.trained_until.get(series_key(name)) for name in panel.ids]
+        nothing = np.iinfo(np.int64).min
+        until = np.array([nothing if end is None else end for end in ends], dtype=np.int64)
+        seen = panel.stamps <= np.repeat(until, panel.lengths)
+        return np.add.reduceat(seen, panel.offsets[:-1], dtype=np.int64)
 
     def num_unknown(self, panel: Panel) -> int:
         """Returns how many series of a panel fitting has not seen, by their names."""
@@ -146,14 +186,18 @@ class Fitted:
             "plan": asdict(self.plan),
             "frequency": asdict(self.frequency),
             "cycles": list(self.cycles),
-            "covariate_mean": self.scaler.mean.tolist(),
-            "covariate_std": self.scaler.std.tolist(),
+            "covariates": self.covariates.to_dict(),
+            "scalers": {
+                name: {"mean": scaler.mean.tolist(), "std": scaler.std.tolist()}
+                for name, scaler in self.scalers._asdict().items()
+            },
             "about": dict(self.about),
         }
 
     def assets(self) -> dict[str, bytes]:
         """Returns the further files of the model folder."""
-        return {SERIES_FILE: json.dumps(self.trained_until).encode()}
+        kept = {} if self.memory is None else self.memory.assets()
+        return {SERIES_FILE: json.dumps(self.trained_until).encode(), **kept}
 
     @classmethod
     def restore(
@@ -170,18 +214,22 @@ class Fitted:
             options = from_dict(ForecastingOptions, config["options"])
             frequency = Frequency(**config["frequency"])
             cycles = tuple(config["cycles"])
-            mean = np.array(config["covariate_mean"], dtype=np.float64)
-            network = make_network(options, len(mean), cycles)
+            covariates = Covariates.from_dict(config["covariates"])
+            scalers = Scalers(**{n: _scaler(config["scalers"][n]) for n in Scalers._fields})
+            plan = Plan(**{**config["plan"], "lags": tuple(config["plan"]["lags"])})
+            network = make_network(options, plan, covariates, cycles)
             network.load_state_dict(dict(tensors))
             return cls(
                 options=options,
-                plan=Plan(**config["plan"]),
+                plan=plan,
                 frequency=frequency,
                 cycles=cycles,
-                scaler=CovariateScaler(mean, np.array(config["covariate_std"], dtype=np.float64)),
+                covariates=covariates,
+                scalers=scalers,
                 network=network.eval(),
                 trained_until=trained_until,
                 about=config["about"],
+                memory=Memory.restore(assets, options, frequency, covariates),
             )
         except (KeyError, TypeError, RuntimeError, ValueError, OptionError) as error:
             reason = str(error).splitlines()[0]
@@ -191,22 +239,31 @@ class Fitted:
             ) from error
 
 
-def series_key(name: object) -> str:
-    """Returns a series' name as text; 7, 7.0 and " 7" are one series, as tables confuse them."""
-    whole = isinstance(name, float) and name.is_integer()
-    return str(int(name) if whole else name).strip()  # type: ignore[call-overload]
-
-
 def make_network(
-    options: ForecastingOptions, num_covariates: int, cycles: tuple[str, ...]
+    options: ForecastingOptions, plan: Plan, covariates: Covariates, cycles: tuple[str, ...]
 ) -> ForecastingNetwork:
     """Makes the untrained network that the options ask for."""
-    calendar = 2 * len(cycles)
+    calendar, lags = 2 * len(cycles), 2 * len(plan.lags)
+    past, known, static = (
+        covariates.width(names) + len(names)
+        for names in (covariates.moving, covariates.known, covariates.static)
+    )
     return ForecastingNetwork(
-        2 + 2 * num_covariates + calendar,
-        3 + calendar,
+        options.members,
+        2 + past + calendar,
+        1 + lags + known + calendar,
+        static,
+        context=plan.context,
+        horizon=options.horizon,
         quantiles=options.quantiles,
+        patch=plan.patch,
         hidden_size=options.hidden_size,
         num_layers=options.num_layers,
         dropout=options.dropout,
+    )
+
+
+def _scaler(values: Mapping[str, Any]) -> CovariateScaler:
+    return CovariateScaler(
+        *(np.array(values[n], dtype=np.float64) for n in CovariateScaler._fields)
     )

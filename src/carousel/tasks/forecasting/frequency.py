@@ -12,7 +12,6 @@ Letters: N rows, S series.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,31 +84,60 @@ class Frequency:
         return DAY // self.count if DAY % self.count == 0 else 1
 
     @property
+    def longer_season(self) -> int:
+        """The next longer season in steps: a week of hours, 52 weeks of days or weeks, else 1.
+
+        A year of days is taken as 52 weeks, so that a weekday meets its like.
+        """
+        if self.unit == "nanosecond":
+            day = DAY // self.count if DAY % self.count == 0 else 0
+            return 7 * day if day > 1 and self.count >= SECOND else 1
+        if self.unit == "day" and 364 % self.count == 0:
+            return 364 // self.count
+        return 260 if self.unit == "business day" and self.count == 1 else 1
+
+    @property
     def is_on_wall_clock(self) -> bool:
         """Says whether steps are counted in days, which a wall clock makes shorter and longer."""
         return self.unit in ("day", "business day", "month")
 
-    def positions(self, stamps: np.ndarray, clock: Clock | None = None) -> np.ndarray:
+    def constant_step(self, clock: Clock | None = None) -> int | None:
+        """Returns how far apart all stamps are, in their own unit, or None where that changes."""
+        if not self.is_on_wall_clock:
+            return self.count
+        return self.count * DAY if self.unit == "day" and clock is None else None
+
+    def positions(
+        self, stamps: np.ndarray, clock: Clock | None = None, offsets: np.ndarray | None = None
+    ) -> np.ndarray:
         """Returns how many steps each stamp lies behind the first, or -1 where it is on no step.
 
         Args:
-            stamps: (N,) int64, ascending.
+            stamps: (N,) int64, ascending within each series.
             clock: the wall clock that they follow.
+            offsets: (S + 1,) where each series begins, none of them empty; the last entry is N. By
+                default all stamps are of one.
 
         Returns:
             (N,) int64.
         """
-        if not self.is_on_wall_clock:
-            steps, rest = np.divmod(stamps - stamps[0], self.count)
-            return np.where(rest == 0, steps, -1)
+        starts = _Starts(stamps, _one_series(stamps) if offsets is None else offsets, clock)
+        step = self.constant_step(clock)
+        if step is not None:
+            behind = stamps - np.repeat(starts.first, starts.lengths)
+            steps = behind // step
+            steps[steps * step != behind] = -1
+            return steps
+        series = np.repeat(np.arange(len(starts.first)), starts.lengths)
         wall = _wall(stamps, clock)
-        days, months = _days(wall), _months(wall)
-        if self.unit == "business day":
-            passed = np.busday_count(days[0], days)
+        if self.unit == "month":
+            passed = _months(wall) - _months(starts.wall)[series]
+        elif self.unit == "day":
+            passed = (_days(wall) - starts.days[series]).astype(np.int64)
         else:
-            passed = (days - days[0]).astype(np.int64) if self.unit == "day" else months - months[0]
+            passed = np.busday_count(starts.days[series], _days(wall))
         steps, rest = np.divmod(passed, self.count)
-        wanted = self._wall_stamps(stamps, np.maximum(steps, 0), clock)
+        wanted = self._wall_stamps(starts, series, np.maximum(steps, 0))
         # Where the clock skips or repeats an hour, a day may begin at another time than it should.
         on_step = (wanted == wall) | (_instants(wanted, clock) == stamps)
         return np.where((rest == 0) & on_step, steps, -1)
@@ -128,19 +156,50 @@ class Frequency:
         Returns:
             (P,) int64.
         """
-        if not self.is_on_wall_clock:
-            return series[0] + positions * self.count
-        return _instants(self._wall_stamps(series, positions, clock), clock)
+        starts = _Starts(series, _one_series(series), clock)
+        return self._stamps(starts, np.zeros(len(positions), dtype=np.int64), positions)
+
+    def grid(
+        self,
+        stamps: np.ndarray,
+        offsets: np.ndarray,
+        lengths: np.ndarray,
+        clock: Clock | None = None,
+        first: np.ndarray | int = 0,
+    ) -> np.ndarray:
+        """Returns the stamps of ``lengths`` (S,) steps of each series in a row, laid end to end.
+
+        Args:
+            stamps: (N,) int64, as for ``positions``.
+            offsets: (S + 1,) where each series begins, none of them empty; the last entry is N.
+            lengths: (S,) how many steps.
+            clock: the wall clock that the series follow.
+            first: the step that each begins with, counted from its first stamp; (S,) or one for
+                all.
+
+        Returns:
+            (the sum of the lengths,) int64.
+        """
+        behind = np.arange(lengths.sum())
+        behind -= np.repeat(np.cumsum(lengths) - lengths - first, lengths)
+        step = self.constant_step(clock)
+        if step is not None:
+            return np.repeat(stamps[offsets[:-1]], lengths) + behind * step
+        series = np.repeat(np.arange(len(lengths)), lengths)
+        return self._stamps(_Starts(stamps, offsets, clock), series, behind)
+
+    def _stamps(self, starts: _Starts, series: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Returns the stamps that lie ``positions`` (P,) steps behind the first of ``series``."""
+        step = self.constant_step(starts.clock)
+        if step is not None:
+            return starts.first[series] + positions * step
+        return _instants(self._wall_stamps(starts, series, positions), starts.clock)
 
     def _wall_stamps(
-        self, series: np.ndarray, positions: np.ndarray, clock: Clock | None
+        self, starts: _Starts, series: np.ndarray, positions: np.ndarray
     ) -> np.ndarray:
-        """Returns what the clock shows ``positions`` steps behind the first of a series."""
-        start = _wall(series[:1], clock)
-        day, midnight = _days(start)[0], start // DAY * DAY
-        # A day whose midnight the clock skips begins when it does so.
-        is_midnight = _instants(midnight, clock)[0] == series[0]
-        time_of_day = 0 if is_midnight else int(start[0] - midnight[0])
+        """Returns what the clock shows ``positions`` (P,) steps behind the first of ``series``."""
+        day = starts.days[series]
         passed = positions * self.count
         if self.unit == "day":
             days = day + passed
@@ -149,9 +208,57 @@ class Frequency:
         else:
             month = day.astype("datetime64[M]") + passed
             last = (month + 1).astype("datetime64[D]") - 1
-            wanted = month.astype("datetime64[D]") + (_day_of_month(_wall(series, clock)) - 1)
+            wanted = month.astype("datetime64[D]") + (starts.days_of_month[series] - 1)
             days = last if self.month_end else np.minimum(wanted, last)
-        return days.astype("datetime64[ns]").astype(np.int64) + time_of_day
+        return days.astype("datetime64[ns]").astype(np.int64) + starts.times_of_day[series]
+
+
+class _Starts:
+    """Where the steps of each series begin, laid end to end.
+
+    Args:
+        stamps: (N,) int64, ascending within each series.
+        offsets: (S + 1,) where each series begins, none of them empty; the last entry is N.
+        clock: the wall clock that they follow.
+
+    Attributes:
+        lengths: (S,) how many stamps each series has.
+        first: (S,) its first stamp.
+        wall: (S,) what the clock shows then.
+        days: (S,) that day.
+    """
+
+    def __init__(self, stamps: np.ndarray, offsets: np.ndarray, clock: Clock | None) -> None:
+        self.stamps, self.offsets, self.clock = stamps, offsets, clock
+        self.lengths = np.diff(offsets)
+        self.first = stamps[offsets[:-1]]
+        self.wall = _wall(self.first, clock)
+        self.days = _days(self.wall)
+
+    @property
+    def times_of_day(self) -> np.ndarray:
+        """(S,) nanoseconds since midnight at which the steps of each series fall, in days."""
+        midnight = self.wall // DAY * DAY
+        # A day whose midnight the clock skips begins when it does so.
+        is_midnight = _instants(midnight, self.clock) == self.first
+        return np.where(is_midnight, 0, self.wall - midnight)
+
+    @property
+    def days_of_month(self) -> np.ndarray:
+        """(S,) the day that the stamps of each series fall on where months have it.
+
+        They are a whole number of months apart; the last day of a month may stand for a later one
+        that the month does not have.
+        """
+        days = _days(_wall(self.stamps, self.clock))
+        numbers = (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(int) + 1
+        telling = ~_is_month_end(days)
+        series = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        counts = np.bincount(
+            (32 * series + numbers)[telling], minlength=32 * len(self.lengths)
+        ).reshape(-1, 32)
+        largest = np.maximum.reduceat(numbers, self.offsets[:-1])
+        return np.where(counts.any(axis=1), counts.argmax(axis=1), largest)
 
 
 def infer_frequency(
@@ -175,7 +282,7 @@ def infer_frequency(
         return Frequency("step", _usual(steps))
     exact = Frequency("nanosecond", _usual(steps))
     wall = _wall(stamps, clock)
-    usual = _usual(_steps_between(wall, offsets))
+    usual = exact.count if clock is None else _usual(_steps_between(wall, offsets))
     if usual <= 0 or usual % DAY != 0:
         return exact
     if usual >= 28 * DAY:
@@ -200,12 +307,15 @@ def other_frequency(
         The index of the first such series (at least 3 steps, none of the usual length and most of
         one other length, so that scattered gaps are no frequency) and its own frequency, or None.
     """
-    for series, (begin, end) in enumerate(itertools.pairwise(offsets)):
-        own = stamps[begin:end]
-        if len(own) < 4 or bool(np.any(np.diff(frequency.positions(own, clock)) == 1)):
-            continue
-        span = np.array([0, len(own)])
-        found = infer_frequency(own, span, integer=frequency.unit == "step", clock=clock)
+    lengths = np.diff(offsets)
+    steps = np.diff(frequency.positions(stamps, clock, offsets)) == 1
+    steps[offsets[1:-1] - 1] = False
+    usual = np.add.reduceat(np.append(steps, False), offsets[:-1], dtype=np.int64)
+    for series in np.flatnonzero((lengths >= 4) & (usual == 0)).tolist():
+        own = stamps[offsets[series] : offsets[series + 1]]
+        found = infer_frequency(
+            own, _one_series(own), integer=frequency.unit == "step", clock=clock
+        )
         if found is None or found == frequency:
             continue
         if np.mean(np.diff(found.positions(own, clock)) == 1) > 0.5:
@@ -244,13 +354,7 @@ def _keep_to(
     frequency: Frequency, stamps: np.ndarray, offsets: np.ndarray, clock: Clock | None
 ) -> np.ndarray:
     """Says of each row whether it is on a step behind the first of its series, (N,)."""
-    return np.concatenate(
-        [
-            frequency.positions(stamps[begin:end], clock) >= 0
-            for begin, end in itertools.pairwise(offsets)
-            if end > begin
-        ]
-    )
+    return frequency.positions(stamps, clock, np.unique(offsets)) >= 0
 
 
 def _steps_between(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -261,23 +365,19 @@ def _steps_between(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def _usual(steps: np.ndarray) -> int:
+    if steps.min() == steps.max():  # which is so as a rule, and far quicker to see
+        return int(steps[0])
     sizes, counts = np.unique(steps, return_counts=True)
     return int(sizes[np.argmax(counts)])
 
 
-def _day_of_month(wall: np.ndarray) -> int:
-    """Returns the day that stamps a whole number of months apart fall on where months have it.
-
-    The last day of a month may stand for a later one that the month does not have.
-    """
-    days = _days(wall)
-    numbers = (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
-    telling = numbers[~_is_month_end(days)]
-    return int(np.bincount(telling).argmax()) if len(telling) else int(numbers.max())
-
-
 def _is_month_end(days: np.ndarray) -> np.ndarray:
     return (days + 1).astype("datetime64[M]").astype("datetime64[D]") == days + 1
+
+
+def _one_series(stamps: np.ndarray) -> np.ndarray:
+    """Returns the offsets of stamps (N,) that are all of one series."""
+    return np.array([0, len(stamps)])
 
 
 def _wall(stamps: np.ndarray, clock: Clock | None) -> np.ndarray:

@@ -9,22 +9,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from carousel.data.answers import repeated_rows, stamp_column, write_table
 from carousel.errors import DataError, ModelError, OptionError
+from carousel.tasks.forecasting.answer import draw, forecast_frame, next_quantiles
 from carousel.tasks.forecasting.calendar import calendar_cycles
 from carousel.tasks.forecasting.card import write_card
+from carousel.tasks.forecasting.covariates import CovariateScaler
 from carousel.tasks.forecasting.data import TASK, Panel, options_for, read_panel
 from carousel.tasks.forecasting.evaluation import backtest
-from carousel.tasks.forecasting.fitted import Fitted, make_network, series_key
-from carousel.tasks.forecasting.options import ForecastingOptions, quantile_column
+from carousel.tasks.forecasting.fitted import Fitted, make_network
+from carousel.tasks.forecasting.memory import Memory
+from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.forecasting.plan import Plan, make_plan
 from carousel.tasks.forecasting.report import Report
+from carousel.tasks.forecasting.rows import series_key
 from carousel.tasks.forecasting.training import (
     ForecastingTask,
     training_origins,
     validation_origins,
 )
-from carousel.tasks.forecasting.windows import CovariateScaler, Windows
+from carousel.tasks.forecasting.windows import Scalers, Windows
 from carousel.tasks.model_folder import ModelFolder, check_model_target
 from carousel.training import HISTORY_FILE, History, Progress, RunOptions, TrainingResult, train
 
@@ -87,15 +90,16 @@ class Forecaster:
             OptionError: for options that do not go together.
         """
         options = ForecastingOptions(**options_for(data, self._given))
-        run = (run or RunOptions()).filled(**DEFAULT_RUN)
         panel = read_panel(data, options)
-        options = dataclasses.replace(options, covariates=panel.covariates)
         plan = make_plan(panel, options, validates=valid is None)
+        run = (run or RunOptions()).filled(**_default_run(plan.validation > 0 or valid is not None))
         rows = plan.training_rows(panel)
         panel.check_target(rows)
+        panel = panel.with_levels_of(rows)
         fitted = _untrained(panel, options, plan, rows, run.seed)
         windows = fitted.windows(panel, rows)
         valid_windows, valid_origins = _validation(fitted, windows, rows, valid)
+        fitted = fitted.remembering(panel)
         fitted = _having_seen(fitted, valid_windows.panel if valid is not None else None)
         task = ForecastingTask(
             fitted.network,
@@ -138,8 +142,9 @@ class Forecaster:
             raise OptionError(f"stride expects steps, at least 1, got {stride}")
         panel = fitted.read(data)
         horizon = fitted.options.horizon
-        first = np.maximum(fitted.first_unseen(panel), fitted.plan.context)
         last = panel.lengths - horizon
+        first = fitted.plan.first_origins(panel.lengths, horizon)
+        first = np.maximum(fitted.first_unseen(panel), first)
         found = backtest(fitted, panel, first, last, stride or horizon)
         if found is not None:
             return found.report()
@@ -150,16 +155,43 @@ class Forecaster:
                 column=fitted.options.target,
             )
         raise panel.table.error(
-            f"no row to evaluate on: every series needs {fitted.plan.context} steps of context "
+            f"no row to evaluate on: every series needs {fitted.plan.least} steps of context "
             f"and then {horizon} steps that fitting has not seen; "
             f"give newer rows, or fit with a holdout"
         )
 
-    def predict(self, data: Any, *, plot: str | Path | None = None) -> Any:
+    def update(self, data: Any) -> Forecaster:
+        """Carries the model forward over new rows, without training, to go on from there.
+
+        What a network that reads a window carries is the window: the model keeps the last rows of
+        every series, and the new ones take the place of the oldest.
+
+        Args:
+            data: as for ``fit``; rows behind those that the model has seen, for some series or all.
+                New series are added.
+
+        Returns:
+            This forecaster; ``predict()`` then forecasts what follows the new rows.
+
+        Raises:
+            DataError: for a row that is not behind the last known one.
+            ModelError: where the model has too many series to keep their rows.
+        """
+        fitted = self._ready("update")
+        memory = self._memory("update").followed_by(fitted.read(data), fitted.options)
+        self._fitted = dataclasses.replace(fitted, memory=memory)
+        return self
+
+    def predict(
+        self, data: Any = None, *, future: Any = None, plot: str | Path | None = None
+    ) -> Any:
         """Forecasts the horizon behind the last row of every series.
 
         Args:
-            data: as for ``fit``; series that were not in training are forecast too.
+            data: as for ``fit``; series that were not in training are forecast too. None goes on
+                from the last rows that the model has seen in ``fit`` or ``update``.
+            future: the rows of the horizon with the covariates that are known ahead, for a model
+                that has some; their target is not read.
             plot: where to draw the forecast as well; see ``plot``.
 
         Returns:
@@ -167,21 +199,23 @@ class Forecaster:
             the median under the target's name, and ``{target}_q{level}`` for the other quantiles.
 
         Raises:
-            DataError: for a series without any value to start from.
+            DataError: for a series without any value to start from, or a row of the horizon that is
+                missing in ``future``.
+            OptionError: for ``future`` missing or given in vain.
         """
         fitted = self._ready("predict")
-        panel = fitted.read(data)
-        quantiles = _next_quantiles(fitted, panel)
-        frame = _forecast_frame(fitted, panel, quantiles)
+        panel = self._memory("predict").panel if data is None else fitted.read(data)
+        quantiles = next_quantiles(fitted, panel, future)
+        frame = forecast_frame(fitted, panel, quantiles)
         if plot is not None:
-            _draw(fitted, panel, quantiles, plot)
+            draw(fitted, panel, quantiles, plot)
         return frame
 
-    def plot(self, data: Any, path: str | Path) -> Path:
-        """Draws the forecast of every series (at most six) behind its last rows; PNG or SVG."""
+    def plot(self, data: Any, path: str | Path, *, future: Any = None) -> Path:
+        """Draws the forecast of every series (at most six); PNG, SVG or HTML."""
         fitted = self._ready("plot")
         panel = fitted.read(data)
-        return _draw(fitted, panel, _next_quantiles(fitted, panel), path)
+        return draw(fitted, panel, next_quantiles(fitted, panel, future), path)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Saves the model as a folder, whole or not at all.
@@ -227,10 +261,24 @@ class Forecaster:
         """The model card, Markdown."""
         return write_card(self._ready("describe"))
 
+    def _memory(self, verb: str) -> Memory:
+        memory = self._ready(verb).memory
+        if memory is None:
+            raise ModelError(
+                f"the model has too many series to keep their rows, so there is nothing to {verb} "
+                f"from; give the rows with every forecast"
+            )
+        return memory
+
     def _ready(self, verb: str) -> Fitted:
         if self._fitted is None:
             raise ModelError(f"there is nothing to {verb} yet; call fit first, or load a model")
         return self._fitted
+
+
+def _default_run(validates: bool) -> dict[str, Any]:
+    without = () if validates else ("validate_every",)
+    return {name: value for name, value in DEFAULT_RUN.items() if name not in without}
 
 
 def _untrained(
@@ -238,21 +286,25 @@ def _untrained(
 ) -> Fitted:
     """Measures what the training rows say and makes the network with the run's seed."""
     begin = panel.offsets[:-1]
-    training = np.concatenate(
-        [panel.values[b : b + count, 1:] for b, count in zip(begin, rows, strict=True)]
-    )
+    within = np.arange(panel.offsets[-1]) - np.repeat(begin, panel.lengths)
+    training = panel.values[within < np.repeat(rows, panel.lengths), 1:]
     span = int((panel.stamps[begin + rows - 1] - panel.stamps[begin]).max())
     cycles = calendar_cycles(panel.frequency, span)
+    covariates = panel.covariates
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = make_network(options, len(panel.covariates), cycles)
+        network = make_network(options, plan, covariates, cycles)
     ends = panel.stamps[begin + rows + plan.validation - 1]
     return Fitted(
         options=options,
         plan=plan,
         frequency=panel.frequency,
         cycles=cycles,
-        scaler=CovariateScaler.measure(training),
+        covariates=covariates,
+        scalers=Scalers(
+            CovariateScaler.measure(training, covariates.is_level(covariates.moving)),
+            CovariateScaler.measure(panel.static, covariates.is_level(covariates.static)),
+        ),
         network=network,
         trained_until={
             series_key(name): int(end) for name, end in zip(panel.ids, ends, strict=True)
@@ -270,12 +322,12 @@ def _validation(
         return windows, validation_origins(windows, rows, end)
     panel = fitted.read(valid)
     own = fitted.windows(panel, panel.lengths)
-    first = np.full_like(panel.lengths, fitted.plan.context)
+    first = fitted.plan.first_origins(panel.lengths, fitted.options.horizon)
     origins = validation_origins(own, first, panel.lengths)
     if len(origins[0]) == 0:
         raise DataError(
-            f"the validation data has no window of context {fitted.plan.context} + horizon "
-            f"{fitted.options.horizon} rows; give longer series"
+            f"the validation data has no window of {fitted.plan.least} rows to start from and "
+            f"{fitted.options.horizon} to forecast; give longer series"
         )
     return own, origins
 
@@ -309,43 +361,3 @@ def _about(panel: Panel, plan: Plan, run: RunOptions, result: TrainingResult) ->
         "rows_per_series": [int(panel.lengths.min()), int(panel.lengths.max())],
         "training_rows": int(plan.training_rows(panel).sum()),
     }
-
-
-def _next_quantiles(fitted: Fitted, panel: Panel) -> np.ndarray:
-    """Returns the quantiles (K, S, Q) of the horizon behind each series' end."""
-    for s, name in enumerate(panel.ids):
-        recent = panel.target(s)[-fitted.plan.context :]
-        if np.isnan(recent).all():
-            raise panel.table.error(
-                f"series {name!r} has no value in its last {len(recent)} steps to start from; "
-                f"give rows with values, or leave the series out",
-                column=fitted.options.target,
-            )
-    windows = fitted.windows(panel, panel.lengths)
-    series = torch.arange(len(panel.ids))
-    return fitted.quantiles(windows, series, torch.from_numpy(panel.lengths))
-
-
-def _draw(fitted: Fitted, panel: Panel, quantiles: np.ndarray, path: str | Path) -> Path:
-    from carousel.tasks.forecasting.plots import draw_forecast
-
-    return draw_forecast(fitted, panel, quantiles, Path(path))
-
-
-def _forecast_frame(fitted: Fitted, panel: Panel, quantiles: np.ndarray) -> Any:
-    options = fitted.options
-    horizon = options.horizon
-    stamps = np.concatenate([panel.future_stamps(s, horizon) for s in range(len(panel.ids))])
-    columns: dict[str, Any] = {}
-    if panel.has_ids:
-        rows = np.repeat(panel.first_rows, horizon)
-        columns[options.id_column] = repeated_rows(panel.table, options.id_column, rows)
-    columns[options.time_column] = stamp_column(
-        stamps, panel.style, panel.table, options.time_column
-    )
-    by_series = quantiles.transpose(1, 0, 2).reshape(-1, quantiles.shape[-1])
-    columns[options.target] = by_series[:, options.quantiles.index(0.5)]
-    for q, level in enumerate(options.quantiles):
-        if level != 0.5:
-            columns[quantile_column(options.target, level)] = by_series[:, q]
-    return write_table(columns, panel.table)

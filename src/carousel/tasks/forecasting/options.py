@@ -38,7 +38,19 @@ class ForecastingOptions:
     target: str = option(default="y", help="column to forecast")
     covariates: tuple[str, ...] | None = option(
         default=None,
-        help="further columns the network reads; by default every other column of numbers",
+        help="further columns known up to the present; by default every other column of numbers",
+    )
+    known_covariates: tuple[str, ...] = option(
+        default=(),
+        help="further columns known for the horizon too, such as a holiday or a price that is set",
+    )
+    static_covariates: tuple[str, ...] = option(
+        default=(), help="further columns that never change within a series"
+    )
+    categories: tuple[str, ...] = option(
+        default=(),
+        help="which of the named columns hold kinds and not quantities, though they hold numbers; "
+        "columns of words always do",
     )
     time_format: str | None = option(
         default=None,
@@ -66,9 +78,10 @@ class ForecastingOptions:
     )
     validation: int | None = option(
         default=None,
-        help="steps before the holdout that choose when to stop; by default a tenth",
+        help="steps before the holdout that choose when to stop; by default a tenth, 0 for none, "
+        "which trains on them and keeps the last weights",
         unit="steps",
-        low=1,
+        low=0,
     )
     calibration: int = option(
         default=10,
@@ -78,6 +91,44 @@ class ForecastingOptions:
         low=0,
         high=1_000,
         source="arXiv:1905.03222 and arXiv:2106.00170",
+    )
+    metric: str = option(
+        default="mase",
+        help="how training weighs errors: as they are, by the series' naive error, by their size, "
+        "or half by each of the last two",
+        choices=("mae", "mase", "smape", "owa"),
+        source="M4, doi:10.1016/j.ijforecast.2019.04.014",
+    )
+    transform: str = option(
+        default="auto",
+        help="what the network sees of the target: itself, or its logarithm; auto takes the "
+        "logarithm where movement grows with level",
+        choices=("auto", "none", "log"),
+        source="Guerrero 1993, doi:10.1002/for.3980120104",
+    )
+    patch: int | None = option(
+        default=None,
+        help="rows that the network reads in one step; by default a sixth of a season from 12 on, "
+        "a shorter one whole, and a sixteenth of the context where there is none",
+        unit="steps",
+        low=1,
+        high=1_000,
+        source="arXiv:2211.14730, section 3.1",
+    )
+    lags: tuple[int, ...] | None = option(
+        default=None,
+        help="how many steps behind each step of the horizon the values lie that the network is "
+        "told, beside the season's; by default the next longer season",
+        unit="steps",
+        low=1,
+        high=100_000,
+    )
+    members: int = option(
+        default=1,
+        help="networks that learn side by side and forecast together",
+        low=1,
+        high=64,
+        source="arXiv:1612.01474",
     )
     hidden_size: int = option(
         default=64, help="size of the memory", unit="units", low=1, high=8_192
@@ -94,23 +145,15 @@ class ForecastingOptions:
             raise OptionError(
                 f"id_column, time_column and target name three different columns, got {roles}"
             )
-        taken = set(roles) & set(self.covariates or ())
-        if taken:
-            raise OptionError(
-                f"column {taken.pop()!r} cannot be a covariate: it has a role already"
-            )
-        if len(set(self.covariates or ())) < len(self.covariates or ()):
-            raise OptionError(
-                f"covariates names a column twice: {', '.join(self.covariates or ())}"
-            )
+        self._check_covariates(roles)
         if self.holdout is not None and 0 < self.holdout < self.horizon:
             raise OptionError(
                 f"holdout ({self.holdout} steps) has to be 0 or at least the horizon "
                 f"({self.horizon})"
             )
-        if self.validation is not None and self.validation < self.horizon:
+        if self.validation is not None and 0 < self.validation < self.horizon:
             raise OptionError(
-                f"validation ({self.validation} steps) has to be at least the horizon "
+                f"validation ({self.validation} steps) has to be 0 or at least the horizon "
                 f"({self.horizon})"
             )
         if self.time_format is not None:
@@ -124,6 +167,27 @@ class ForecastingOptions:
             raise OptionError(
                 f"column {taken.pop()!r} has the name that a quantile of {self.target!r} gets in "
                 f"the answer; rename it"
+            )
+
+    def _check_covariates(self, roles: tuple[str, ...]) -> None:
+        """Refuses a column with two roles, and a category that is no covariate."""
+        named = (*(self.covariates or ()), *self.known_covariates, *self.static_covariates)
+        taken = set(roles) & set(named)
+        if taken:
+            raise OptionError(
+                f"column {taken.pop()!r} cannot be a covariate: it has a role already"
+            )
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise OptionError(
+                f"column {twice[0]!r} stands twice among covariates, known_covariates and "
+                f"static_covariates; name it once"
+            )
+        stray = [name for name in self.categories if name not in named]
+        if stray:
+            raise OptionError(
+                f"categories: {stray[0]!r} is named neither in covariates, known_covariates nor "
+                f"static_covariates; name it there too"
             )
 
 

@@ -5,7 +5,6 @@ Letters: N rows, S series.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,15 +66,32 @@ class SeriesRows:
         Raises:
             DataError: for a local stamp that the clock never shows.
         """
-        ids, codes = _codes(labels)
+        return cls.group(table, time_column, *_codes(labels), stamps, style)
+
+    @classmethod
+    def group(
+        cls,
+        table: Table,
+        time_column: str,
+        ids: np.ndarray,
+        codes: np.ndarray,
+        stamps: np.ndarray,
+        style: TimeStyle,
+    ) -> SeriesRows:
+        """Sorts rows by their series; see ``sort``.
+
+        Args:
+            table: of the rows.
+            time_column: name of the column of the stamps.
+            ids: (S,) names of the series, in the order of their first appearance.
+            codes: (N,) which of them each row belongs to.
+            stamps: (N,) int64.
+            style: how the table writes them.
+        """
         order = np.argsort(codes, kind="stable")
-        offsets = np.searchsorted(codes[order], np.arange(len(ids) + 1))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
         rows = cls(table, time_column, style, ids, offsets, order, stamps[order])
         return rows._read_on_clock() if style.is_local else rows
-
-    def spans(self) -> Iterator[tuple[int, int]]:
-        """Yields where each series begins and ends among the sorted rows."""
-        yield from zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True)
 
     def check_order(self) -> None:
         """Refuses a stamp that stands twice in a series, or before its predecessor."""
@@ -130,16 +146,19 @@ class SeriesRows:
             raise self._error(series, problem)
         return frequency
 
-    def positions(self, frequency: Frequency) -> list[np.ndarray]:
-        """Returns how many steps each row lies behind the first of its series, an array a series.
+    def positions(self, frequency: Frequency) -> np.ndarray:
+        """Returns how many steps each row lies behind the first of its series, (N,).
 
         Raises:
             DataError: for a stamp between the steps, or so far away that it must be wrong.
         """
-        found = []
-        for series, (begin, end) in enumerate(self.spans()):
-            found.append(frequency.positions(self.stamps[begin:end], self.style.clock))
-            self._check_positions(series, begin, found[-1], frequency)
+        found = frequency.positions(self.stamps, self.style.clock, self.offsets)
+        lengths = np.diff(self.offsets)
+        is_off = np.logical_or.reduceat(found < 0, self.offsets[:-1])
+        spread = found[self.offsets[1:] - 1] + 1
+        wrong = np.flatnonzero(is_off | (spread > SPREAD_LIMIT * lengths + SPREAD_ALLOWANCE))
+        if len(wrong):
+            raise self._wrong_positions(int(wrong[0]), found, frequency)
         return found
 
     def _inferred(self) -> Frequency:
@@ -156,25 +175,26 @@ class SeriesRows:
             )
         return frequency
 
-    def _check_positions(
-        self, series: int, begin: int, positions: np.ndarray, frequency: Frequency
-    ) -> None:
-        off = np.flatnonzero(positions < 0)
+    def _wrong_positions(
+        self, series: int, positions: np.ndarray, frequency: Frequency
+    ) -> DataError:
+        """Returns the error for a series whose ``positions`` (N,) cannot be right."""
+        begin, end = self.offsets[series : series + 2].tolist()
+        own = positions[begin:end]
+        off = np.flatnonzero(own < 0)
         if len(off):
             at = begin + int(off[0])
             problem = (
                 f"has {self._word(at)}, which lies between the steps of {frequency} that most rows "
                 f"keep; {self._remedy(begin, at, frequency)}"
             )
-            raise self._error(series, problem, at)
-        spread = int(positions[-1]) + 1
-        if spread > SPREAD_LIMIT * len(positions) + SPREAD_ALLOWANCE:
-            at = begin + int(np.argmax(np.diff(positions))) + 1
-            problem = (
-                f"has {len(positions)} rows spread over {spread:,} steps of {frequency}; "
-                f"is the stamp {self._word(at)} after the largest gap right?"
-            )
-            raise self._error(series, problem, at)
+            return self._error(series, problem, at)
+        at = begin + int(np.argmax(np.diff(own))) + 1
+        problem = (
+            f"has {len(own)} rows spread over {int(own[-1]) + 1:,} steps of {frequency}; "
+            f"is the stamp {self._word(at)} after the largest gap right?"
+        )
+        return self._error(series, problem, at)
 
     def _remedy(self, begin: int, at: int, frequency: Frequency) -> str:
         """Says what to do about a stamp between the steps of a series that starts at ``begin``."""
@@ -240,3 +260,9 @@ def _codes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ids = np.empty(len(known), dtype=object)
     ids[:] = list(known)
     return ids, codes
+
+
+def series_key(name: object) -> str:
+    """Returns a series' name as text; 7, 7.0 and " 7" are one series, as tables confuse them."""
+    whole = isinstance(name, float) and name.is_integer()
+    return str(int(name) if whole else name).strip()  # type: ignore[call-overload]

@@ -11,9 +11,18 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from carousel.errors import ModelError
+from carousel.tasks.forecasting.covariates import Covariates
 from carousel.tasks.forecasting.frequency import Unit
 
-_LEAST = {"context": 1, "season": 1, "validation": 0, "holdout": 0}
+_LEAST = {
+    "context": 1,
+    "least": 1,
+    "season": 1,
+    "patch": 1,
+    "anchor": 1,
+    "validation": 0,
+    "holdout": 0,
+}
 _CYCLES = ("day", "week", "year")
 
 
@@ -26,7 +35,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ModelError: names the value.
     """
-    for name in ("options", "plan", "frequency", "about"):
+    for name in ("options", "plan", "frequency", "covariates", "scalers", "about"):
         _expect(isinstance(config.get(name), dict), name, "named values", config.get(name))
     for name, least in _LEAST.items():
         value = config["plan"].get(name)
@@ -38,12 +47,8 @@ def check_config(config: Mapping[str, Any]) -> None:
     cycles = config.get("cycles")
     known = isinstance(cycles, list) and all(cycle in _CYCLES for cycle in cycles)
     _expect(known, "cycles", f"some of {', '.join(_CYCLES)}", cycles)
-    covariates = config["options"].get("covariates")
-    size = len(covariates) if isinstance(covariates, list) else 0
-    for name in ("covariate_mean", "covariate_std"):
-        values = config.get(name)
-        fits = isinstance(values, list) and len(values) == size and all(map(_is_finite, values))
-        _expect(fits, name, f"{size} finite numbers, one for each covariate", values)
+    _check_lags(config["plan"])
+    _check_covariates(config)
 
 
 def read_ends(assets: Mapping[str, bytes], name: str, *others: str) -> dict[str, int]:
@@ -66,6 +71,31 @@ def read_ends(assets: Mapping[str, bytes], name: str, *others: str) -> dict[str,
     valid = isinstance(ends, dict) and all(type(end) is int for end in ends.values())
     _expect(valid, name, "a whole number for each series", ends)
     return ends
+
+
+def _check_lags(plan: Mapping[str, Any]) -> None:
+    lags = plan.get("lags")
+    valid = isinstance(lags, list) and len(lags) > 0 and all(_is_count(lag, 1) for lag in lags)
+    _expect(valid, "plan.lags", "whole numbers of steps", lags)
+    _expect(type(plan.get("log")) is bool, "plan.log", "true or false", plan.get("log"))
+
+
+def _check_covariates(config: Mapping[str, Any]) -> None:
+    found = config["covariates"]
+    for role in ("past", "known", "static"):
+        names = found.get(role)
+        valid = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        _expect(valid, f"covariates.{role}", "names of columns", names)
+    levels = found.get("levels")
+    valid = isinstance(levels, dict) and all(isinstance(own, list) for own in levels.values())
+    _expect(valid, "covariates.levels", "words for each category", levels)
+    covariates = Covariates.from_dict(found)
+    for name, names in (("moving", covariates.moving), ("static", covariates.static)):
+        size = covariates.width(names)
+        for part in ("mean", "std"):
+            values = (config["scalers"].get(name) or {}).get(part)
+            fits = isinstance(values, list) and len(values) == size and all(map(_is_finite, values))
+            _expect(fits, f"scalers.{name}.{part}", f"{size} finite numbers", values)
 
 
 def _is_count(value: Any, least: int) -> bool:

@@ -27,8 +27,8 @@ _WINDOWS_AT_ONCE = 512
 class ForecastingTask(Task[Window]):
     """Draws training windows evenly over all series and origins.
 
-    The loss of a window is its pinball loss divided by its series' naive error, so that what is
-    minimised is what MASE and the scaled pinball loss report.
+    The loss of a window is its pinball loss, weighed as the metric weighs errors: for "mase" by the
+    series' naive error, so that what is minimised is what MASE and the scaled pinball loss report.
 
     Args:
         network: what is trained.
@@ -40,8 +40,6 @@ class ForecastingTask(Task[Window]):
         plan: what the data decided.
         run: of the training run, complete.
     """
-
-    metric = "pinball"
 
     def __init__(
         self,
@@ -59,7 +57,9 @@ class ForecastingTask(Task[Window]):
         self.windows, self.series, self.origin = windows, *origins
         self.valid, self.valid_origins = valid, valid_origins
         self.options, self.plan = options, plan
-        self.batch_size, self.seed = run.batch_size, run.seed
+        # Each member of the network gets so many windows of its own.
+        self.batch_size, self.seed = run.batch_size * options.members, run.seed
+        self.metric = "pinball" if len(valid_origins[0]) else ""
         self.levels = torch.tensor(options.quantiles)
         self.introduction = (
             f"{windows.panel.summary()}; reads {plan.context} steps, forecasts {options.horizon}; "
@@ -68,8 +68,11 @@ class ForecastingTask(Task[Window]):
 
     def batches(self, epoch: int, start: int, shard: Shard) -> Iterator[Window | None]:
         """Yields this rank's windows of each global batch."""
-        chosen = shuffled_batches(len(self.series), self.batch_size, self.seed, epoch, start, shard)
-        for index in chosen:
+        chosen = shuffled_batches(len(self.series), self.batch_size, self.seed, epoch, start)
+        for batch in chosen:
+            # A member of the network learns from the same windows, whatever the number of ranks.
+            parts = batch.tensor_split(self.options.members)
+            index = torch.cat([part[shard.rank :: shard.world] for part in parts])
             yield self.windows.cut(self.series[index], self.origin[index]) if len(index) else None
 
     def batches_per_epoch(self) -> int:
@@ -79,8 +82,7 @@ class ForecastingTask(Task[Window]):
     def loss(self, module: nn.Module, batch: Window) -> tuple[Tensor, Tensor]:
         """Returns the summed loss of the observed targets, and how many there are."""
         losses = pinball(batch.target, module(batch), self.levels.to(batch.target.device))
-        weight = batch.observed * (batch.scale / batch.series_scale).float()
-        return (losses * weight).sum(), batch.observed.sum()
+        return (losses * batch.weight).sum(), batch.observed.sum()
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Returns the scaled pinball loss of the validation windows."""
@@ -118,6 +120,8 @@ class ForecastingTask(Task[Window]):
 
 def _digest(panel: Panel) -> str:
     digest = hashlib.sha256(panel.values.tobytes())
+    digest.update(panel.static.tobytes())
+    digest.update(repr(panel.covariates.to_dict()).encode())
     digest.update(panel.stamps.tobytes())
     digest.update(repr(panel.ids.tolist()).encode())
     return digest.hexdigest()
@@ -125,7 +129,8 @@ def _digest(panel: Panel) -> str:
 
 def training_origins(windows: Windows, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     """Returns (series, origin) of every window inside the first ``rows`` (S,) of each series."""
-    first = np.full_like(rows, windows.context)
+    # Windows that begin before their series does teach what to do with a short past.
+    first = np.full_like(rows, windows.plan.least)
     series, origin = windows.origins(first, rows - windows.horizon, 1)
     return windows.usable(series, origin)
 

@@ -3,7 +3,7 @@
 Windows are gathered when they are asked for; the panel is held once. Each window is scaled by what
 it shows of the past, so one network serves series of any size (DeepAR, arXiv:1704.04110, sec. 3.3).
 
-Letters: N rows, S series, B windows, T context, K horizon, C covariates, F and G features.
+Letters: N rows, S series, B windows, T context, K horizon, E encoded columns, F and G features.
 """
 
 from __future__ import annotations
@@ -16,11 +16,21 @@ import torch
 from torch import Tensor
 
 from carousel.tasks.forecasting.calendar import calendar_features
+from carousel.tasks.forecasting.covariates import CovariateScaler
 from carousel.tasks.forecasting.data import Panel
+from carousel.tasks.forecasting.naive import (
+    last_of_phase,
+    levels,
+    naive_errors,
+    naive_percentage,
+    usual_steps,
+)
+from carousel.tasks.forecasting.plan import Plan
 
 # A window quieter than this share of its series' usual movement is scaled by the latter.
 _LEAST_SCALE = 0.1
-_PART_OF_LEVEL = 1e-3
+# Percentage errors of values this close to 0, as a share of the series' level, weigh no more.
+_LEAST_LEVEL = 0.05
 
 
 class Window(NamedTuple):
@@ -28,42 +38,37 @@ class Window(NamedTuple):
 
     Attributes:
         past: (T, B, F) target (scaled), its mask, covariates, their masks, calendar.
-        future: (K, B, G) calendar, the last season's value (scaled), its mask, the position.
-        anchor: (B,) last value before the origin, scaled.
+        future: (K, B, G) calendar, known covariates, their masks, the values one season and one
+            long season before (scaled), their masks, the position.
+        static: (1, B, E) covariates that never change, and their masks.
+        anchor: (K, B) the value that forecasts are relative to, else the last value, scaled.
         target: (K, B) what comes, scaled; 0 where it is missing.
         observed: (K, B) 1 where the target is real.
+        weight: (K, B) what an error of 1 in ``target`` is worth in the metric; 0 if missing.
         center: (B,) float64 and
-        scale: (B,) float64, so that value = center + scale · scaled.
-        series_scale: (B,) float64 the series' own naive error, which weighs its loss.
+        scale: (B,) float64, so that value = center + scale · scaled, or its exponential.
         series: (B,) which series, and
         origin: (B,) which row of it comes first after the past.
     """
 
     past: Tensor
     future: Tensor
+    static: Tensor
     anchor: Tensor
     target: Tensor
     observed: Tensor
+    weight: Tensor
     center: Tensor
     scale: Tensor
-    series_scale: Tensor
     series: Tensor
     origin: Tensor
 
 
-class CovariateScaler(NamedTuple):
-    """Mean and standard deviation of each covariate in the training rows, both (C,) float64."""
+class Scalers(NamedTuple):
+    """How covariates are standardised: those that move, and those that do not."""
 
-    mean: np.ndarray
-    std: np.ndarray
-
-    @classmethod
-    def measure(cls, values: np.ndarray) -> CovariateScaler:
-        """Measures (N, C) values, NaN left out; a column without spread gets 1."""
-        count = np.maximum((~np.isnan(values)).sum(axis=0), 1)
-        mean = np.nansum(values, axis=0) / count
-        std = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / count)
-        return cls(mean, np.where(std > 0, std, 1.0))
+    moving: CovariateScaler
+    static: CovariateScaler
 
 
 class Windows:
@@ -71,46 +76,84 @@ class Windows:
 
     Args:
         panel: the series.
-        context: T, rows read before the origin; what lies before the series begins is masked.
+        plan: context, season and the rest of what the data decided; T rows are read before an
+            origin, and what lies before the series begins is masked.
         horizon: K, rows to forecast from the origin on.
-        season: steps of the seasonal naive forecast.
         cycles: of the calendar, from ``calendar_cycles``.
-        scaler: of the covariates.
+        scalers: of the covariates.
+        metric: what the weights measure; see ``ForecastingOptions``.
         known: (S,) rows of each series whose movement sets its ``naive_error``, which MASE divides
-            by, and its ``series_scale``.
+            by, and its part in the loss.
+        ahead: (S, K, E) encoded known covariates of the rows behind each series' end.
     """
 
     def __init__(
         self,
         panel: Panel,
         *,
-        context: int,
+        plan: Plan,
         horizon: int,
-        season: int,
         cycles: tuple[str, ...],
-        scaler: CovariateScaler,
+        scalers: Scalers,
+        metric: str,
         known: np.ndarray,
+        ahead: np.ndarray | None = None,
     ) -> None:
-        self.panel, self.context, self.horizon, self.season = panel, context, horizon, season
-        self.naive_error = naive_errors(panel, season, known)
-        self.series_scale = torch.from_numpy(_series_scales(panel, self.naive_error, known))
-        # Every series gets the horizon's rows behind its end, so that the future has a place.
-        self._begin = torch.from_numpy(
-            panel.offsets[:-1] + horizon * np.arange(len(panel.ids), dtype=np.int64)
-        )
-        padded = _padded(panel, horizon)
-        values = padded.values
-        self._y = torch.from_numpy(values[:, 0].copy())
+        self.panel, self.plan, self.horizon, self.metric = panel, plan, horizon, metric
+        self.context, self.season = plan.context, plan.season
+        offsets = panel.offsets
+        y = panel.values[:, 0]
+        self.naive_error = naive_errors(y, offsets, self.season, known)
+        level = levels(y, offsets, known)
+        self._usual = torch.from_numpy(usual_steps(self.naive_error, level))
+        self._level = torch.from_numpy(np.where(level > 0, level, 1.0))
+        self._naive_percentage = naive_percentage(y, offsets, self.season, known)
+        # Each series is followed by the rows of the horizon, so that the future has a place.
+        count = len(panel.ids)
+        places = np.arange(len(y)) + horizon * np.repeat(np.arange(count), panel.lengths)
+        size = len(y) + horizon * count
+        self._begin = torch.from_numpy(offsets[:-1] + horizon * np.arange(count, dtype=np.int64))
+        behind = (self._begin.numpy() + panel.lengths)[:, None] + np.arange(horizon)
+
+        def padded(values: np.ndarray) -> np.ndarray:
+            out = np.full((size, *values.shape[1:]), np.nan)
+            out[places] = values
+            return out
+
+        self._y = torch.from_numpy(padded(y))
         # How many values are observed before each row, over all series.
         observed = (~torch.isnan(self._y)).cumsum(0)
         self._observed_before = torch.cat([observed.new_zeros(1), observed])
-        self._last = torch.from_numpy(_filled(panel, values[:, 0], horizon, 1))
-        self._last_season = torch.from_numpy(_filled(panel, values[:, 0], horizon, season))
-        covariates = (values[:, 1:] - scaler.mean) / scaler.std
-        seen = ~np.isnan(covariates)
-        self._covariates = torch.from_numpy(np.where(seen, covariates, 0.0).astype(np.float32))
-        self._covariates_seen = torch.from_numpy(seen.astype(np.float32))
-        self._calendar = torch.from_numpy(calendar_features(padded.stamps, cycles, panel.style.clock))
+        z = np.log(y) if plan.log else y
+        self._z = torch.from_numpy(padded(z))
+        errors = naive_errors(z, offsets, self.season, known)
+        least = usual_steps(errors, levels(z, offsets, known))
+        self._least_scale = torch.from_numpy(_LEAST_SCALE * least)
+        self._last = {
+            lag: torch.from_numpy(padded(last_of_phase(y, offsets, lag)))
+            for lag in {1, plan.anchor, *plan.lags}
+        }
+        moving = padded(panel.values[:, 1:])
+        if ahead is not None:
+            moving[behind, moving.shape[1] - ahead.shape[2] :] = ahead
+        self._moving = torch.from_numpy(scalers.moving.scale(moving))
+        names = panel.covariates.moving
+        self._seen = torch.from_numpy(_seen(moving, panel.covariates.sources(names), len(names)))
+        self._known_from = panel.covariates.width(panel.covariates.past)
+        static = panel.static
+        names = panel.covariates.static
+        self._static = torch.from_numpy(
+            np.concatenate(
+                [
+                    scalers.static.scale(static),
+                    _seen(static, panel.covariates.sources(names), len(names)),
+                ],
+                axis=1,
+            )
+        )
+        stamps = np.empty(size, dtype=np.int64)
+        stamps[places], stamps[behind] = panel.stamps, panel.stamps_behind(horizon)
+        self._calendar = torch.from_numpy(calendar_features(stamps, cycles, panel.style.clock))
 
     def cut(self, series: Tensor, origin: Tensor) -> Window:
         """Returns the windows of ``series`` (B,) before and after ``origin`` (B,), in rows."""
@@ -118,53 +161,65 @@ class Windows:
         back = torch.arange(-self.context, 0)[:, None] + origin
         before = back < 0
         past = begin + back.clamp(min=0)
-        y = self._y[past]
-        seen = ~(torch.isnan(y) | before)
+        z = self._z[past]
+        seen = ~(torch.isnan(z) | before)
         count = seen.sum(0).clamp(min=1)
-        y = torch.where(seen, y, 0.0)
-        center = y.sum(0) / count
-        spread = ((torch.where(seen, y - center, 0.0) ** 2).sum(0) / count).sqrt()
-        series_scale = self.series_scale[series]
-        scale = torch.maximum(spread, _LEAST_SCALE * series_scale)
-        scaled = torch.where(seen, (y - center) / scale, 0.0)
+        z = torch.where(seen, z, 0.0)
+        center = z.sum(0) / count
+        spread = ((torch.where(seen, z - center, 0.0) ** 2).sum(0) / count).sqrt()
+        scale = torch.maximum(spread, self._least_scale[series])
         inside = (~before)[..., None]
         past_features = torch.cat(
             [
-                scaled.float()[..., None],
+                torch.where(seen, (z - center) / scale, 0.0).float()[..., None],
                 seen.float()[..., None],
-                self._covariates[past] * inside,
-                self._covariates_seen[past] * inside,
+                self._moving[past] * inside,
+                self._seen[past] * inside,
                 self._calendar[past],
             ],
             dim=-1,
         )
         ahead = torch.arange(self.horizon)[:, None]
         future = begin + origin + ahead
-        lag = (self.seasonal_naive(series, origin) - center) / scale
+        past_values = [
+            self._scaled(self.lagged(lag, series, origin), center, scale) for lag in self.plan.lags
+        ]
         position = (ahead / max(self.horizon - 1, 1)).expand(-1, len(series))
         future_features = torch.cat(
             [
                 self._calendar[future],
-                torch.nan_to_num(lag).float()[..., None],
-                (~torch.isnan(lag)).float()[..., None],
+                self._moving[future][..., self._known_from :],
+                self._seen[future][..., len(self.panel.covariates.past) :],
+                torch.nan_to_num(torch.stack(past_values, dim=-1)).float(),
+                (~torch.isnan(torch.stack(past_values, dim=-1))).float(),
                 position.float()[..., None],
             ],
             dim=-1,
         )
-        target = (self._y[future] - center) / scale
-        anchor = (self.random_walk(series, origin)[0] - center) / scale
+        last = self._scaled(self.random_walk(series, origin), center, scale)
+        anchor = self._scaled(self.lagged(self.plan.anchor, series, origin), center, scale)
+        anchor = torch.where(torch.isnan(anchor), last, anchor)
+        target = (self._z[future] - center) / scale
+        observed = ~torch.isnan(target)
+        weight = torch.where(observed, self._weight(self._y[future], series) * scale, 0.0)
         return Window(
             past=past_features,
             future=future_features,
+            static=self._static[series][None],
             anchor=torch.nan_to_num(anchor).float(),
             target=torch.nan_to_num(target).float(),
-            observed=(~torch.isnan(target)).float(),
+            observed=observed.float(),
+            weight=weight.float(),
             center=center,
             scale=scale,
-            series_scale=series_scale,
             series=series,
             origin=origin,
         )
+
+    def values(self, scaled: Tensor, center: Tensor, scale: Tensor) -> Tensor:
+        """Returns scaled numbers (K, B, Q) as values of the target, float64."""
+        found = center[:, None] + scale[:, None] * scaled.double()
+        return found.exp() if self.plan.log else found
 
     def chunks(self, series: Tensor, origin: Tensor, size: int) -> Iterator[Window]:
         """Yields the windows in order, ``size`` at a time."""
@@ -186,21 +241,23 @@ class Windows:
         return (past > 0) & (ahead > 0)
 
     def seasonal_naive(self, series: Tensor, origin: Tensor) -> Tensor:
-        """Returns the value of the last season, (K, B), NaN where there is none.
+        """Returns the value of the last season, (K, B), NaN where there is none."""
+        return self.lagged(self.season, series, origin)
 
-        ŷ_{t+k} = y_{t+k-m·⌈k/m⌉},  m the season; a missing y gives way to the season before
+    def lagged(self, lag: int, series: Tensor, origin: Tensor) -> Tensor:
+        """Returns the last value of the same phase before the origin, (K, B), NaN without one.
+
+        ŷ_{t+k} = y_{t+k-m·⌈k/m⌉},  m the lag; a missing y gives way to the one m before
         """
         ahead = torch.arange(1, self.horizon + 1)[:, None]
-        back = ahead - self.season * -(-ahead // self.season) - 1
+        back = ahead - lag * -(-ahead // lag) - 1
         row = origin + back
-        found = self._last_season[self._begin[series] + row.clamp(min=0)]
+        found = self._last[lag][self._begin[series] + row.clamp(min=0)]
         return torch.where(row >= 0, found, torch.nan)
 
     def random_walk(self, series: Tensor, origin: Tensor) -> Tensor:
         """Returns the last value before the origin, (K, B), NaN where there is none."""
-        row = origin - 1
-        found = self._last[self._begin[series] + row.clamp(min=0)]
-        return torch.where(row >= 0, found, torch.nan).expand(self.horizon, -1)
+        return self.lagged(1, series, origin)
 
     def actual(self, series: Tensor, origin: Tensor) -> Tensor:
         """Returns what came, (K, B), NaN where it is missing or lies behind the end."""
@@ -221,74 +278,24 @@ class Windows:
         origin = first[series] + stride * within
         return torch.from_numpy(series.astype(np.int64)), torch.from_numpy(origin.astype(np.int64))
 
+    def _scaled(self, y: Tensor, center: Tensor, scale: Tensor) -> Tensor:
+        return ((y.log() if self.plan.log else y) - center) / scale
 
-class _Padded(NamedTuple):
-    values: np.ndarray
-    stamps: np.ndarray
-
-
-def _padded(panel: Panel, horizon: int) -> _Padded:
-    """Returns the panel's rows with ``horizon`` empty ones behind each series, stamps continued."""
-    lengths = panel.lengths
-    total = int(panel.offsets[-1] + horizon * len(lengths))
-    values = np.full((total, panel.values.shape[1]), np.nan)
-    stamps = np.empty(total, dtype=np.int64)
-    for s, (begin, length) in enumerate(zip(panel.offsets[:-1], lengths, strict=True)):
-        to = begin + s * horizon
-        values[to : to + length] = panel.values[begin : begin + length]
-        stamps[to : to + length] = panel.stamps[begin : begin + length]
-        stamps[to + length : to + length + horizon] = panel.future_stamps(s, horizon)
-    return _Padded(values, stamps)
+    def _weight(self, y: Tensor, series: Tensor) -> Tensor:
+        """Returns what an error of 1 in the transformed target (K, B) is worth in the metric."""
+        size = torch.maximum(y.abs(), _LEAST_LEVEL * self._level[series])
+        scaled = 1.0 / self._usual[series]
+        percentage = 1.0 / size / self._naive_percentage
+        worth = {
+            "mae": (1.0 / self._usual.mean()).expand_as(y),
+            "mase": scaled.expand_as(y),
+            "smape": percentage,
+            "owa": (scaled + percentage) / 2,
+        }[self.metric]
+        return worth * y if self.plan.log else worth
 
 
-def _filled(panel: Panel, y: np.ndarray, horizon: int, season: int) -> np.ndarray:
-    """Returns the last observed value of the same phase at or before each row; NaN before any.
-
-    Rows behind a series' end stay NaN.
-    """
-    out = np.full(len(y), np.nan)
-    for s, (begin, length) in enumerate(zip(panel.offsets[:-1], panel.lengths, strict=True)):
-        to = begin + s * horizon
-        rows = -(-length // season)
-        grid = np.full(rows * season, np.nan)
-        grid[:length] = y[to : to + length]
-        grid = grid.reshape(rows, season)
-        seen_at = np.where(np.isnan(grid), -1, np.arange(rows)[:, None])
-        seen_at = np.maximum.accumulate(seen_at, axis=0)
-        filled = np.take_along_axis(grid, np.maximum(seen_at, 0), axis=0)
-        out[to : to + length] = np.where(seen_at < 0, np.nan, filled).reshape(-1)[:length]
-    return out
-
-
-def _series_scales(panel: Panel, errors: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Returns each series' in-sample error of the seasonal naive forecast, (S,), never 0.
-
-    A constant series has no such error; a part of its level, else 1, takes the place.
-    """
-    level = np.array([_level(panel.target(s)[: known[s]]) for s in range(len(known))])
-    return np.where(errors > 0, errors, np.where(level > 0, _PART_OF_LEVEL * level, 1.0))
-
-
-def naive_errors(panel: Panel, season: int, known: np.ndarray) -> np.ndarray:
-    """Returns what MASE divides by: the mean of |y_t - y_{t-m}| over the first ``known`` rows.
-
-    Where no two rows lie a season apart, neighbours are compared; 0 where the series is constant or
-    has no pair at all.
-
-    Reference: Hyndman and Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001, section 3.
-    """
-    errors = np.zeros(len(known))
-    for s in range(len(known)):
-        y = panel.target(s)[: known[s]]
-        for lag in (season, 1):
-            steps = np.abs(y[lag:] - y[:-lag]) if len(y) > lag else np.array([])
-            steps = steps[~np.isnan(steps)]
-            if len(steps):
-                errors[s] = steps.mean()
-                break
-    return errors
-
-
-def _level(y: np.ndarray) -> float:
-    seen = np.abs(y[~np.isnan(y)])
-    return float(seen.mean()) if len(seen) else 0.0
+def _seen(values: np.ndarray, sources: np.ndarray, count: int) -> np.ndarray:
+    """Returns 1 where a covariate (N, count) is there; its columns (N, E) are there together."""
+    first = np.searchsorted(sources, np.arange(count))
+    return (~np.isnan(values[:, first])).astype(np.float32)
