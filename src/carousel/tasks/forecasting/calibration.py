@@ -6,7 +6,7 @@ interval is stretched about the median until it would have held its share of the
 conformalized quantile regression on a window that moves with time, so it follows a drift that no
 fixed calibration could. No series looks at another.
 
-Letters: K horizon, W windows, Q quantiles, M past forecasts, I intervals, N scores.
+Letters: K horizon, W windows, Q quantiles, M past forecasts, I intervals, N scores of a group.
 
 Reference: Romano, Patterson and Candès 2019, arXiv:1905.03222, algorithm 1, with scores that
 multiply an interval's reach where theirs are added to it. That the level has to follow a drifting
@@ -21,6 +21,8 @@ from carousel.tasks.forecasting.metrics import central_intervals
 
 # Fewer known values than this say nothing of a 95 % interval; the network's own width stays.
 LEAST_SCORES = 60
+# Steps of the horizon share their scores until they are so many.
+GROUP_SCORES = 80
 _TINY = 1e-12
 
 
@@ -53,20 +55,29 @@ def stretch_factors(scores: np.ndarray, levels: tuple[float, ...]) -> np.ndarray
 
         factor = the ⌈(N + 1)·share⌉-th smallest of N scores
 
+    Neighbouring steps of the horizon share their scores, as few steps as have ``GROUP_SCORES``
+    together: what comes next is known better than what comes last.
+
     Args:
-        scores: (I, W, N), NaN where there is none.
+        scores: (I, K, W, M) of M past forecasts, NaN where there is none.
         levels: (Q,) of each quantile.
 
     Returns:
-        (I, W), 1 where there are fewer than ``LEAST_SCORES`` scores.
+        (I, K, W), 1 where there are fewer than ``LEAST_SCORES`` scores.
     """
-    ordered = np.sort(scores, axis=-1)  # NaN comes last
-    count = (~np.isnan(scores)).sum(axis=-1)
+    horizon, past = scores.shape[1], scores.shape[3]
+    groups = max(1, min(horizon, horizon * past // GROUP_SCORES))
     shares = np.array([levels[high] - levels[low] for low, high in central_intervals(levels)])
-    rank = np.ceil((count + 1) * shares[:, None]).astype(np.int64)
-    at = np.clip(np.minimum(rank, count) - 1, 0, None)
-    found = np.take_along_axis(ordered, at[..., None], axis=-1)[..., 0]
-    return np.where(count >= LEAST_SCORES, found, 1.0)
+    out = np.ones(scores.shape[:3])
+    for steps in np.array_split(np.arange(horizon), groups):
+        own = scores[:, steps].transpose(0, 2, 1, 3).reshape(len(scores), scores.shape[2], -1)
+        ordered = np.sort(own, axis=-1)  # NaN comes last
+        count = (~np.isnan(own)).sum(axis=-1)
+        rank = np.ceil((count + 1) * shares[:, None]).astype(np.int64)
+        at = np.clip(np.minimum(rank, count) - 1, 0, None)
+        found = np.take_along_axis(ordered, at[..., None], axis=-1)[..., 0]
+        out[:, steps] = np.where(count >= LEAST_SCORES, found, 1.0)[:, None]
+    return out
 
 
 def stretched(quantiles: np.ndarray, factors: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
@@ -74,15 +85,15 @@ def stretched(quantiles: np.ndarray, factors: np.ndarray, levels: tuple[float, .
 
     Args:
         quantiles: (K, W, Q), ascending.
-        factors: (I, W).
+        factors: (I, K, W).
         levels: (Q,) of each quantile.
     """
     middle = levels.index(0.5)
     median = quantiles[..., middle : middle + 1]
-    widths = np.ones((len(levels), quantiles.shape[1]))
+    widths = np.ones((len(levels), *quantiles.shape[:2]))
     for k, (low, high) in enumerate(central_intervals(levels)):
         widths[low] = widths[high] = factors[k]
-    out = median + (quantiles - median) * widths.T
+    out = median + (quantiles - median) * widths.transpose(1, 2, 0)
     # An inner interval may be stretched past an outer one; the outer one then gives way.
     out[..., middle:] = np.maximum.accumulate(out[..., middle:], axis=-1)
     out[..., : middle + 1] = np.minimum.accumulate(out[..., middle::-1], axis=-1)[..., ::-1]

@@ -128,7 +128,7 @@ class Fitted:
         return np.exp(found) if self.plan.log else found
 
     def _factors(self, windows: Windows, series: Tensor, origin: Tensor) -> np.ndarray:
-        """Returns how far to stretch each interval of each window, (I, W)."""
+        """Returns how far to stretch each interval of each window, (I, K, W)."""
         levels, horizon = self.options.quantiles, self.options.horizon
         earlier = origin[:, None] - horizon * torch.arange(1, self._past_forecasts + 1)
         own = series[:, None].expand_as(earlier)
@@ -150,9 +150,8 @@ class Fitted:
         column[there] = which
         factors = []
         for some in column.split(_WINDOWS_AT_ONCE):
-            chosen = scores[:, :, some.numpy()].transpose(0, 2, 1, 3)
-            factors.append(stretch_factors(chosen.reshape(*chosen.shape[:2], -1), levels))
-        return np.concatenate(factors, axis=1)
+            factors.append(stretch_factors(scores[:, :, some.numpy()], levels))
+        return np.concatenate(factors, axis=2)
 
     def _as_seen(self, values: np.ndarray) -> np.ndarray:
         """Returns values as the network sees them: intervals of logarithms stay above 0."""
