@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import numbers
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -121,7 +122,10 @@ def _converted(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> A
             raise OptionError(expected)
         inner = typing.get_args(kind)[0]
         return tuple(_converted(name, item, inner, limits) for item in value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    is_bool = isinstance(value, bool)
+    if kind is int and isinstance(value, numbers.Integral) and not is_bool:
+        return int(value)  # such as NumPy's
+    if kind is float and isinstance(value, numbers.Real) and not is_bool:
         return float(value)
     if (isinstance(value, bool) and kind is not bool) or not isinstance(value, kind):
         raise OptionError(expected)

@@ -9,7 +9,8 @@ import pytest
 from tests.cli.test_bad_input import SMALL
 from tests.tasks.forecasting.small_data import csv_lines, write_csv
 
-from carousel.cli import main
+from carousel.cli import main, use
+from carousel.errors import OutputError
 
 
 @pytest.fixture
@@ -50,3 +51,21 @@ def test_rows_that_do_not_follow_leave_the_model_as_it_was(
 def test_an_update_needs_rows(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(model), "--update"]) == 2
     assert "--update needs the new rows" in capsys.readouterr().err
+
+
+def test_an_answer_that_is_lost_leaves_the_update_to_be_given_again(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = csv_lines(100)
+    new = write_csv(model.parent / "new.csv", [lines[0], *lines[81:]])
+    before = answer(model)
+
+    def full(*_: object) -> None:
+        raise OutputError("answer.csv: cannot be written, the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(use, "write_atomically", full)
+        words = ["predict", str(model), str(new), "--update", "--out", str(model.parent / "o.csv")]
+        assert main(words) == 2
+    assert answer(model).equals(before)
+    assert not answer(model, str(new), "--update").equals(before)

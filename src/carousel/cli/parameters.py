@@ -99,7 +99,7 @@ def _help(field: dataclasses.Field[Any]) -> str:
         facts.append(f"in {field.metadata['unit']}")
     if field.metadata["choices"]:
         facts.append("one of " + ", ".join(field.metadata["choices"]))
-    if field.default not in (dataclasses.MISSING, None, False):
+    if field.default not in (dataclasses.MISSING, None, False, ()):
         shown = field.default
         words = " ".join(f"{x:g}" for x in shown) if isinstance(shown, tuple) else f"{shown}"
         facts.append(f"default {words}")

@@ -97,9 +97,6 @@ def predict(
     if update:
         forecaster.update(input)
     frame = forecaster.predict(None if update else input, future=future, plot=plot)
-    if update:
-        forecaster.save(model, force=True)
-        print(f"carried {model} forward over {input}", file=sys.stderr)
     if out is not None:
         write_atomically(out, _table_bytes(frame, out.suffix.lower()))
         print(f"wrote {len(frame):,} rows to {out}", file=sys.stderr)
@@ -107,6 +104,10 @@ def predict(
         print(frame.write_json())
     else:
         sys.stdout.write(frame.write_csv())
+    if update:  # after the answer: an update whose answer was lost can be given again
+        print(end="", flush=True)
+        forecaster.save(model, force=True)
+        print(f"carried {model} forward over {input}", file=sys.stderr)
 
 
 def _table_bytes(frame: Any, kind: str) -> bytes:

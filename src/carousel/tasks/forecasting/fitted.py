@@ -32,7 +32,7 @@ from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.forecasting.plan import Plan
 from carousel.tasks.forecasting.rows import series_key
 from carousel.tasks.forecasting.saved import check_config, read_ends
-from carousel.tasks.forecasting.windows import Scalers, Window, Windows
+from carousel.tasks.forecasting.windows import Scalers, Window, Windows, least_scales
 from carousel.training import HISTORY_FILE
 
 SERIES_FILE = "series.json"
@@ -83,8 +83,10 @@ class Fitted:
     def windows(self, panel: Panel, known: np.ndarray, ahead: np.ndarray | None = None) -> Windows:
         """Returns the windows of a panel, its first ``known`` rows (S,) setting the scales.
 
-        ``ahead`` (S, K, E) has the known covariates of the rows behind each series' end.
+        ``ahead`` (S, K, E) has the known covariates of the rows behind each series' end. The series
+        that the model remembers keep the scales of their whole past.
         """
+        remembered = self.memory is not None and panel is self.memory.panel
         return Windows(
             panel,
             plan=self.plan,
@@ -94,11 +96,19 @@ class Fitted:
             metric=self.options.metric,
             known=known,
             ahead=ahead,
+            least_scale=self.memory.least if remembered and self.memory else None,
         )
 
     def remembering(self, panel: Panel) -> Fitted:
         """Returns the model with the last rows of a panel, from which it can go on."""
-        return replace(self, memory=Memory.of(panel, self.options, self._rows_needed))
+        least = least_scales(panel, self.plan, panel.lengths)
+        return replace(self, memory=Memory.of(panel, self.options, self._rows_needed, least))
+
+    def updated(self, new: Panel) -> Fitted:
+        """Returns the model after the rows of ``new``; see ``Memory.followed_by``."""
+        assert self.memory is not None
+        least = least_scales(new, self.plan, new.lengths)
+        return replace(self, memory=self.memory.followed_by(new, self.options, least))
 
     @property
     def _rows_needed(self) -> int:
@@ -109,7 +119,7 @@ class Fitted:
     @property
     def _past_forecasts(self) -> int:
         """How many forecasts before an origin set the width of its intervals."""
-        if self.options.calibration == 0:
+        if self.options.calibration == 0 or not central_intervals(self.options.quantiles):
             return 0
         # Short horizons need more forecasts for as many values.
         return max(self.options.calibration, -(-_LEAST_CALIBRATION_VALUES // self.options.horizon))
@@ -121,7 +131,7 @@ class Fitted:
         origin say; nothing at or after an origin is looked at for it.
         """
         raw = self._network_quantiles(windows, series, origin)
-        if self.options.calibration == 0:
+        if self._past_forecasts == 0:
             return raw
         factors = self._factors(windows, series, origin)
         found = stretched(self._as_seen(raw), factors, self.options.quantiles)

@@ -40,19 +40,23 @@ class Memory:
     Attributes:
         panel: the rows; its table has one row a series, the last, in the types of the data.
         rows: how many of each series are kept at most.
+        least: (S,) the least scale of each series, of all the rows that were seen when it came.
     """
 
     panel: Panel
     rows: int
+    least: np.ndarray
 
     @classmethod
-    def of(cls, panel: Panel, options: ForecastingOptions, rows: int) -> Memory | None:
+    def of(
+        cls, panel: Panel, options: ForecastingOptions, rows: int, least: np.ndarray
+    ) -> Memory | None:
         """Keeps the last ``rows`` rows of each series, or nothing where that would be too much."""
         if np.minimum(panel.lengths, rows).sum() * panel.values.shape[1] > MOST_CELLS:
             return None
-        return cls(_last_rows(_with_ends(panel, options), rows), rows)
+        return cls(_last_rows(_with_ends(panel, options), rows), rows, least)
 
-    def followed_by(self, new: Panel, options: ForecastingOptions) -> Memory:
+    def followed_by(self, new: Panel, options: ForecastingOptions, least: np.ndarray) -> Memory:
         """Returns the memory after the rows of ``new``, which come behind those that are kept.
 
         A series that is new is added; one without new rows stays as it is.
@@ -61,6 +65,12 @@ class Memory:
             DataError: for a row that is not behind the last known one; names the series and stamps.
         """
         old = self.panel
+        if new.has_ids != old.has_ids:
+            have, want = ("a", "no") if new.has_ids else ("no", "a")
+            raise new.table.error(
+                f"expected {want} column {options.id_column!r} as in the rows before it, got "
+                f"{have} column of series"
+            )
         place = {series_key(name): s for s, name in enumerate(old.ids)}
         at = np.array([place.get(series_key(name), -1) for name in new.ids], dtype=np.int64)
         known = at >= 0
@@ -93,7 +103,8 @@ class Memory:
             values=values,
             static=static,
         )
-        return Memory(_last_rows(_with_ends(joined, options), self.rows), self.rows)
+        panel = _last_rows(_with_ends(joined, options), self.rows)
+        return Memory(panel, self.rows, np.concatenate([self.least, least[~known]]))
 
     def assets(self) -> dict[str, bytes]:
         """Returns the files that hold the memory."""
@@ -104,6 +115,7 @@ class Memory:
             "values": torch.from_numpy(np.ascontiguousarray(panel.values)),
             "static": torch.from_numpy(np.ascontiguousarray(panel.static)),
             "rows": torch.tensor(self.rows),
+            "least": torch.from_numpy(self.least),
         }
         ends = io.BytesIO()
         panel.table.frame.to_polars().write_parquet(ends)
@@ -149,6 +161,7 @@ class Memory:
             len(panel.offsets) == len(panel.ids) + 1
             and panel.offsets[-1] == len(panel.stamps) == len(panel.values)
             and panel.values.shape[1] == width
+            and tensors["least"].shape == panel.ids.shape
             and panel.static.shape == (len(panel.ids), covariates.width(covariates.static))
         )
         if not fits:
@@ -156,7 +169,7 @@ class Memory:
                 f"the model folder is damaged: {ROWS_FILE} and {ENDS_FILE} do not fit together; "
                 f"fit the model again or take it from a copy"
             )
-        return cls(panel, int(tensors["rows"]))
+        return cls(panel, int(tensors["rows"]), tensors["least"])
 
 
 def _places_behind(old: Panel, new: Panel, at: np.ndarray, series: np.ndarray) -> np.ndarray:

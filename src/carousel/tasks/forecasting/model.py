@@ -31,6 +31,7 @@ from carousel.tasks.forecasting.windows import Scalers, Windows
 from carousel.tasks.model_folder import ModelFolder, check_model_target
 from carousel.training import HISTORY_FILE, History, Progress, RunOptions, TrainingResult, train
 
+_MOST_STEPS = 1_000_000
 # Chosen on the validation part of the weather sample; docs/forecasting.md has the comparison.
 DEFAULT_RUN = {
     "max_steps": 800,
@@ -57,6 +58,11 @@ class Forecaster:
     """
 
     def __init__(self, options: ForecastingOptions | None = None, /, **values: Any) -> None:
+        if not isinstance(options, ForecastingOptions | None):
+            raise OptionError(
+                f"expected ForecastingOptions, or single options by name such as horizon=24, got "
+                f"{options!r}"
+            )
         if options is not None and values:
             raise OptionError("give either an options object or single options, not both")
         given = dataclasses.asdict(options) if options is not None else values
@@ -64,6 +70,7 @@ class Forecaster:
         self._given = given
         self._fitted: Fitted | None = None
         self._history = History()
+        self._card = ""
 
     def fit(
         self,
@@ -89,6 +96,10 @@ class Forecaster:
             DataError: for data that cannot be used; names file, line and column.
             OptionError: for options that do not go together.
         """
+        if not isinstance(run, RunOptions | None):
+            raise OptionError(
+                f"run expects RunOptions, such as RunOptions(max_steps=800), got {run!r}"
+            )
         options = ForecastingOptions(**options_for(data, self._given))
         panel = read_panel(data, options)
         plan = make_plan(panel, options, validates=valid is None)
@@ -114,6 +125,7 @@ class Forecaster:
         result = train(task, run, progress)
         self.options = options
         self._history = result.history
+        self._card = ""
         self._fitted = dataclasses.replace(
             fitted,
             about={
@@ -138,13 +150,16 @@ class Forecaster:
             DataError: where no row is new to the model.
         """
         fitted = self._ready("evaluate")
-        if stride is not None and stride < 1:
-            raise OptionError(f"stride expects steps, at least 1, got {stride}")
+        if stride is not None and not (isinstance(stride, int) and 1 <= stride <= _MOST_STEPS):
+            raise OptionError(
+                f"stride expects a whole number of steps from 1 to {_MOST_STEPS:,}, got {stride!r}"
+            )
         panel = fitted.read(data)
         horizon = fitted.options.horizon
         last = panel.lengths - horizon
-        first = fitted.plan.first_origins(panel.lengths, horizon)
-        first = np.maximum(fitted.first_unseen(panel), first)
+        unseen = fitted.first_unseen(panel)
+        whole = fitted.plan.first_origins(panel.lengths, horizon)
+        first = np.where(unseen > 0, np.maximum(unseen, fitted.plan.least), whole)
         found = backtest(fitted, panel, first, last, stride or horizon)
         if found is not None:
             return found.report()
@@ -178,8 +193,8 @@ class Forecaster:
             ModelError: where the model has too many series to keep their rows.
         """
         fitted = self._ready("update")
-        memory = self._memory("update").followed_by(fitted.read(data), fitted.options)
-        self._fitted = dataclasses.replace(fitted, memory=memory)
+        self._memory("update")
+        self._fitted = fitted.updated(fitted.read(data))
         return self
 
     def predict(
@@ -230,7 +245,7 @@ class Forecaster:
             config=fitted.config(),
             tensors=fitted.network.state_dict(),
             assets={**fitted.assets(), HISTORY_FILE: self._history.to_bytes()},
-            card=write_card(fitted),
+            card=self._card or write_card(fitted),
         ).write(folder, force=force)
 
     @classmethod
@@ -248,6 +263,7 @@ class Forecaster:
         fitted = Fitted.restore(folder.config, folder.tensors, folder.assets)
         model = cls(fitted.options)
         model._fitted = fitted
+        model._card = folder.card
         model._history = History.from_bytes(folder.assets[HISTORY_FILE])
         return model
 
@@ -258,8 +274,9 @@ class Forecaster:
 
     @property
     def card(self) -> str:
-        """The model card, Markdown."""
-        return write_card(self._ready("describe"))
+        """The model card, Markdown; that of a loaded model as it was found, notes and all."""
+        fitted = self._ready("describe")
+        return self._card or write_card(fitted)
 
     def _memory(self, verb: str) -> Memory:
         memory = self._ready(verb).memory
@@ -319,7 +336,15 @@ def _validation(
     """Returns the windows that choose when to stop: of ``valid``, or behind the training rows."""
     if valid is None:
         end = rows + fitted.plan.validation
-        return windows, validation_origins(windows, rows, end)
+        origins = validation_origins(windows, rows, end)
+        if fitted.plan.validation and len(origins[0]) == 0:
+            raise windows.panel.table.error(
+                f"every value is missing in the {fitted.plan.validation} rows of each series that "
+                f"would choose the weights; leave out empty rows at the end, give validation data, "
+                f"or set validation to 0",
+                column=fitted.options.target,
+            )
+        return windows, origins
     panel = fitted.read(valid)
     own = fitted.windows(panel, panel.lengths)
     first = fitted.plan.first_origins(panel.lengths, fitted.options.horizon)

@@ -85,6 +85,7 @@ class Windows:
         known: (S,) rows of each series whose movement sets its ``naive_error``, which MASE divides
             by, and its part in the loss.
         ahead: (S, K, E) encoded known covariates of the rows behind each series' end.
+        least_scale: (S,) see ``least_scales``, which is the default.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Windows:
         metric: str,
         known: np.ndarray,
         ahead: np.ndarray | None = None,
+        least_scale: np.ndarray | None = None,
     ) -> None:
         self.panel, self.plan, self.horizon, self.metric = panel, plan, horizon, metric
         self.context, self.season = plan.context, plan.season
@@ -126,9 +128,9 @@ class Windows:
         self._observed_before = torch.cat([observed.new_zeros(1), observed])
         z = np.log(y) if plan.log else y
         self._z = torch.from_numpy(padded(z))
-        errors = naive_errors(z, offsets, self.season, known)
-        least = usual_steps(errors, levels(z, offsets, known))
-        self._least_scale = torch.from_numpy(_LEAST_SCALE * least)
+        if least_scale is None:
+            least_scale = least_scales(panel, plan, known)
+        self._least_scale = torch.from_numpy(least_scale)
         self._last = {
             lag: torch.from_numpy(padded(last_of_phase(y, offsets, lag)))
             for lag in {1, plan.anchor, *plan.lags}
@@ -293,6 +295,17 @@ class Windows:
             "owa": (scaled + percentage) / 2,
         }[self.metric]
         return worth * y if self.plan.log else worth
+
+
+def least_scales(panel: Panel, plan: Plan, known: np.ndarray) -> np.ndarray:
+    """Returns what a quiet window of each series is scaled by at least, (S,).
+
+    A part of the usual movement in its first ``known`` rows (S,), as the network sees them.
+    """
+    y = panel.values[:, 0]
+    z = np.log(y) if plan.log else y
+    errors = naive_errors(z, panel.offsets, plan.season, known)
+    return _LEAST_SCALE * usual_steps(errors, levels(z, panel.offsets, known))
 
 
 def _seen(values: np.ndarray, sources: np.ndarray, count: int) -> np.ndarray:
