@@ -60,7 +60,7 @@ def test_polars_types_are_kept(dtype: pl.DataType, label: pl.DataType) -> None:
         pd.Series(TIMES).dt.tz_localize("Europe/Berlin"),
         pd.Series(TIMES).dt.tz_localize("America/New_York"),
         pd.Series(TIMES).astype("datetime64[s]").dt.tz_localize("Etc/GMT+5"),
-        pd.Series(TIMES).dt.tz_localize(datetime.timezone(datetime.timedelta(hours=-3.5))),
+        pd.Series(TIMES).dt.tz_localize(datetime.timezone(datetime.timedelta(hours=-3))),
         pd.Series(TIMES).dt.tz_localize("dateutil/America/New_York"),
         pd.Series(DATES, dtype=object),
         pd.Series(TIMES).astype("timestamp[ms][pyarrow]"),
@@ -104,3 +104,12 @@ def test_a_named_zone_leaves_a_column_in_its_own(library: str) -> None:
     stamps, style = table.stamps("ds", None, "Europe/Berlin")
     back = write_table({"ds": stamp_column(stamps, style, table, "ds")}, table)
     assert pl.DataFrame(back).equals(frame)
+
+
+def test_stamps_of_a_fixed_offset_take_the_name_that_another_library_has_for_it() -> None:
+    given = pd.DataFrame({"ds": pd.Series(TIMES).dt.tz_localize("+02:00")})
+    stamps, style = read_table(given).stamps("ds", None)
+    kept = read_table(pl.from_pandas(given))
+    column = stamp_column(stamps, style, kept, "ds").to_native()
+    assert column.dtype == pl.Datetime("us", "Etc/GMT-2")
+    assert column.dt.replace_time_zone(None).to_list() == TIMES

@@ -6,6 +6,8 @@ import datetime
 import zoneinfo
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from carousel.data.clocks import (
     SECOND,
     Clock,
     check_time_zone,
+    is_nameless_offset,
     parse_offset,
     python_zone,
     write_offset,
@@ -191,3 +194,22 @@ def test_offsets_take_the_form_of_another() -> None:
     assert write_offset(HOUR, "Z") == "+01:00"
     assert write_offset(-7 * HOUR // 2, "+02") == "-0330"
     assert write_offset(HOUR, "+00:00:00") == "+01:00:00"
+
+
+@pytest.mark.parametrize("hour", range(-15, 16))
+def test_offsets_that_polars_has_a_name_for_are_told_from_others(hour: int) -> None:
+    offset = f"{hour:+03}:00"
+    times = pa.array([datetime.datetime(2024, 1, 1)], pa.timestamp("us", tz=offset))
+    if is_nameless_offset(offset):
+        with pytest.raises(pl.exceptions.ComputeError, match="time zone"):
+            pl.from_arrow(times)
+        return
+    name = pl.DataFrame({"ds": pl.from_arrow(times)}).schema["ds"].time_zone  # type: ignore[attr-defined]
+    instant = at("2024-01-01")
+    assert Clock.of_zone(name).wall(instant) == Clock.of_zone(offset).wall(instant)
+
+
+@pytest.mark.parametrize("zone", ["UTC+05:30", "-0330", "+00:01"])
+def test_offsets_between_hours_have_no_name(zone: str) -> None:
+    assert is_nameless_offset(zone)
+    assert not is_nameless_offset("Asia/Kolkata")

@@ -125,11 +125,11 @@ def test_a_zone_that_changes_nothing_is_refused(stamps: list, words: str) -> Non
 
 
 def test_columns_may_have_an_offset_for_a_zone() -> None:
-    zone = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
+    zone = datetime.timezone(datetime.timedelta(hours=5))
     given = pd.DataFrame({"ds": [pd.Timestamp("2024-01-01", tz=zone)]})
     table = read_table(given)
     stamps, style = table.stamps("ds", None)
-    assert stamps.tolist() == [np.datetime64("2023-12-31T18:30", "ns").astype(np.int64)]
+    assert stamps.tolist() == [np.datetime64("2023-12-31T19:00", "ns").astype(np.int64)]
     assert format_stamps(stamps, style) == [datetime.datetime(2024, 1, 1, tzinfo=zone)]
     back = write_table({"ds": stamp_column(stamps, style, table, "ds")}, table)
     pd.testing.assert_frame_equal(back, given)
@@ -186,7 +186,7 @@ def test_pandas_columns_of_objects_are_read() -> None:
         bad.numbers("y")
 
 
-@pytest.mark.parametrize("word", ["", "NA", "na", "N/A", "NaN", "null", "None", "-", "?"])
+@pytest.mark.parametrize("word", ["", "NA", "na", "N/A", "#N/A", "NaN", "null", "None", "-", "?"])
 def test_words_for_missing(word: str, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text(f"x,y\n1,{word}\n2,3\n")
@@ -389,3 +389,103 @@ def test_objects_may_be_missing_or_too_large() -> None:
     huge = read_table(pd.DataFrame({"y": pd.Series([1, 10**400], dtype=object)}))
     with pytest.raises(DataError, match=r"row 1.*too large"):
         huge.numbers("y")
+
+
+@pytest.mark.parametrize("library", ["pandas", "pyarrow", "pandas on pyarrow"])
+@pytest.mark.parametrize("hours", [5.5, -3.5, 15])
+def test_offsets_that_no_zone_is_named_by_are_refused(library: str, hours: float) -> None:
+    zone = datetime.timezone(datetime.timedelta(hours=hours))
+    given = pd.DataFrame({"ds": [pd.Timestamp("2024-01-01", tz=zone)]})
+    arrow = pa.Table.from_pandas(given)
+    of = {"pandas": given, "pyarrow": arrow}.get(library)
+    table = read_table(arrow.to_pandas(types_mapper=pd.ArrowDtype) if of is None else of)
+    with pytest.raises(DataError, match=r"convert the column to UTC.*IANA") as caught:
+        table.stamps("ds", None)
+    assert caught.value.column == "ds"
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_stamps_may_be_text_in_a_table_of_pyarrow(dictionary: bool) -> None:
+    words = pa.array(["2024-01-01", "2024-01-02"])
+    table = read_table(pa.table({"ds": words.dictionary_encode() if dictionary else words}))
+    stamps, style = table.stamps("ds", None)
+    assert np.diff(stamps) == [24 * HOUR]
+    assert format_stamps(stamps, style) == words.to_pylist()
+
+
+@pytest.mark.parametrize("freq", ["D", "M", "h"])
+def test_periods_are_refused_with_the_remedy(freq: str) -> None:
+    table = read_table(pd.DataFrame({"ds": pd.period_range("2024-01", periods=3, freq=freq)}))
+    with pytest.raises(DataError, match=r"got periods.*\.dt\.to_timestamp\(\)") as caught:
+        table.stamps("ds", None)
+    assert caught.value.column == "ds"
+
+
+FAR_STEPS = {
+    "unsigned": pl.Series([1, 2**63 + 5], dtype=pl.UInt64),
+    "the last of 64 bits": pl.Series([1, 2**63 - 1]),
+    "the first of 64 bits": pl.Series([1, -(2**63)]),
+    "one beyond": pl.Series([1, 3 * 10**18 + 1]),
+    "of 128 bits": pl.Series([1, 2**70], dtype=pl.Int128),
+    "float": pl.Series([1.0, 1e19]),
+    "infinite": pl.Series([1.0, float("inf")]),
+    # The first hundred words decide that they are steps.
+    "text": pl.Series([*(str(step) for step in range(100)), str(2**63 - 1)]),
+}
+
+
+@pytest.mark.parametrize("name", FAR_STEPS)
+def test_step_numbers_that_could_overflow_are_refused(name: str) -> None:
+    frame = pl.DataFrame({"ds": FAR_STEPS[name]})
+    givens: list[object] = [frame]
+    if name != "of 128 bits":  # which no other library has
+        givens += [frame.to_pandas(), frame.to_arrow()]
+    for given in givens:
+        with pytest.raises(DataError, match=rf"row {len(frame) - 1}: the step number") as caught:
+            read_table(given).stamps("ds", None)
+        assert caught.value.column == "ds"
+
+
+@pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt64, pl.Int128, pl.Float32, pl.Float64])
+@pytest.mark.parametrize("library", ["polars", "pandas", "pyarrow"])
+def test_whole_numbers_of_every_type_are_steps(dtype: pl.DataType, library: str) -> None:
+    if dtype == pl.Int128 and library != "polars":
+        pytest.skip("no other library has them")
+    frame = pl.DataFrame({"ds": pl.Series([0, 1, 3]).cast(dtype)})
+    given = {
+        "polars": lambda: frame,
+        "pandas": lambda: frame.to_pandas(),
+        "pyarrow": lambda: frame.to_arrow(),
+    }[library]()
+    table = read_table(given)
+    stamps, style = table.stamps("ds", None)
+    assert (stamps.tolist(), stamps.dtype, style.kind) == ([0, 1, 3], np.int64, "integer")
+    back = write_table({"ds": stamp_column(stamps + 4, style, table, "ds")}, table)
+    assert pl.DataFrame(back).equals(frame + 4)
+
+
+def test_nanoseconds_since_1970_may_be_steps() -> None:
+    times = np.array(["2024-01-01", "2065-01-01"], "datetime64[ns]").astype(np.int64)
+    stamps, _ = read_table(pd.DataFrame({"ds": times})).stamps("ds", None)
+    assert stamps.tolist() == times.tolist()
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ([0.0, 0.5], "row 1: expected a whole number, as steps are, got 0.5"),
+        ([0.0, float("nan")], "row 1: the time stamp is missing"),
+        (["0.0", "1.0"], "row 0: .*'0.0'.*write step numbers as whole numbers"),
+        (["0", "1.5"], "row 1: .*'1.5'.*write step numbers as whole numbers"),
+        ([*map(str, range(100)), "1.5"], "row 100: expected a whole step number, got '1.5'"),
+    ],
+)
+def test_steps_that_are_not_whole_are_refused(cells: list, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        read_table(pl.DataFrame({"ds": cells})).stamps("ds", None)
+
+
+def test_numbers_may_be_dates_in_a_form_that_is_given() -> None:
+    table = read_table(pl.DataFrame({"ds": [2013.01, 2013.02]}))
+    stamps, style = table.stamps("ds", "%Y.%d")
+    assert (np.diff(stamps).tolist(), style.kind) == ([24 * HOUR], "time")

@@ -54,7 +54,9 @@ def stamp_column(stamps: np.ndarray, style: TimeStyle, like: Table, name: str) -
         shown = stamps if style.shown is None else style.shown.wall(stamps)
         column = nw.new_series(name, shown.astype("datetime64[ns]"), backend=backend)
         if style.time_zone is not None:
-            column = column.dt.replace_time_zone("UTC").dt.convert_time_zone(style.time_zone)
+            # A table of another library may have another name for it, such as Etc/GMT-2.
+            zone = getattr(like.frame[name].dtype, "time_zone", None) or style.time_zone
+            column = column.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
     else:
         column = nw.new_series(name, format_stamps(stamps, style), backend=backend)
     return _of_type(column, like.frame[name])

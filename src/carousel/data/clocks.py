@@ -172,6 +172,18 @@ def check_time_zone(name: str) -> None:
         raise _unknown_zone(name, known) from None
 
 
+def is_nameless_offset(zone: str) -> bool:
+    """Says whether a zone is an offset from UTC alone and has no IANA name, such as "+05:30".
+
+    Whole hours have one, Etc/GMT-14 to Etc/GMT+12, which libraries that know no offsets take.
+    """
+    fixed = _FIXED_ZONE.fullmatch(zone)
+    if fixed is None:
+        return False
+    hours, rest = divmod(parse_offset(fixed.group(1)), 3_600 * SECOND)
+    return rest != 0 or not -12 <= hours <= 14
+
+
 def parse_offset(word: str) -> int:
     """Returns how many nanoseconds "+02:00", "+0200", "+02" or "Z" is ahead of UTC."""
     if word == "Z":

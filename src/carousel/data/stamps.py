@@ -35,6 +35,9 @@ TIME_FORMATS = (
 )
 # What 64 bits of nanoseconds around 1970 can count, in whole years.
 FIRST_YEAR, LAST_YEAR = 1677, 2262
+# Steps lie at most 6·10**18 apart, so that differences, and a forecast as long as its series, stay
+# within 64 bits; nanoseconds since 1970 taken for steps reach to 2065.
+LAST_STEP = 3 * 10**18
 STEP_NUMBER = r"^[+-]?\d{1,7}$"
 # How far the wall clock is from UTC: the directives of a form, and how each writes UTC itself.
 _UTC_WORDS = {"%#z": "Z", "%z": "+0000", "%:z": "+00:00", "%::z": "+00:00:00", "%:::z": "+00"}
@@ -131,7 +134,7 @@ def parse_stamps(words: Sequence[str], text_format: str | None) -> ParsedStamps 
         steps = text.cast(pl.Int64, strict=False)
         bad = steps.is_null().to_numpy()
         values = steps.fill_null(0).to_numpy().astype(np.int64)
-        return ParsedStamps(values, bad, "a step number", TimeStyle("integer", "%d"))
+        return ParsedStamps(values, bad, "a whole step number", TimeStyle("integer", "%d"))
     form = text_format or _guessed_format(text)
     if form is None:
         return None

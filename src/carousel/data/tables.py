@@ -17,19 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from carousel.data.clocks import Clock
+from carousel.data.clocks import Clock, is_nameless_offset
 from carousel.data.csv_text import line_of_row
+from carousel.data.distinct import distinct, objects
 from carousel.data.extras import import_extra
-from carousel.data.stamps import FIRST_YEAR, LAST_YEAR, TimeStyle, parse_stamps
+from carousel.data.stamps import FIRST_YEAR, LAST_STEP, LAST_YEAR, TimeStyle, parse_stamps
+from carousel.data.words import MISSING_WORDS, word_of
 from carousel.errors import DataError, OptionError, unknown_name
 
 if TYPE_CHECKING:
     import narwhals as nw
 
-MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "-", "?")
-_WHOLE = re.compile(r"([+-]?\d+)\.0+")
-_TRUTHS = ("true", "false")
-_ROWS_AT_ONCE = 1_000_000
+_DECIMAL = re.compile(r"[+-]?\d+\.\d*")
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class Table:
         Raises:
             DataError: for a name that is missing, or no name but a list or the like.
         """
-        cells, codes = _distinct(self.frame[name])
+        cells, codes = distinct(self.frame[name])
         for code, cell in enumerate(cells):
             if isinstance(cell, list | tuple | dict | set):
                 raise self.error(
@@ -120,7 +119,7 @@ class Table:
         missing = np.array([*(str(cell).strip() in ("", "nan") for cell in cells), True])[codes]
         if missing.any():
             raise self.error("the name of the series is missing", row=_first(missing), column=name)
-        return _objects(cells), codes
+        return objects(cells), codes
 
     def numbers(self, name: str) -> np.ndarray:
         """Returns column ``name`` as float64 of shape (N,); missing cells become NaN.
@@ -158,9 +157,9 @@ class Table:
         The same thing has the same word in every kind of file: 7, 7.0 and "7" are "7", and a truth
         value is "true" or "false".
         """
-        cells, codes = _distinct(self.frame[name])
-        words = [_word(cell) if cell.__hash__ is not None else str(cell) for cell in cells]
-        return _objects([*words, None])[codes]
+        cells, codes = distinct(self.frame[name])
+        words = [word_of(cell) if cell.__hash__ is not None else str(cell) for cell in cells]
+        return objects([*words, None])[codes]
 
     def _typed_numbers(self, name: str) -> np.ndarray:
         column = self.frame[name]
@@ -252,8 +251,8 @@ class Table:
         missing = column.is_null().to_numpy()
         if missing.any():
             raise self.error("the time stamp is missing", row=_first(missing), column=name)
-        if column.dtype.is_integer():
-            return column.to_numpy().astype(np.int64), TimeStyle("integer", dtype="Int64")
+        if column.dtype.is_integer() or (column.dtype.is_float() and text_format is None):
+            return self._steps(column, name), TimeStyle("integer", dtype="Int64")
         if column.dtype == nw.Date:
             times = column.cast(nw.Datetime("us")).to_numpy()
             return self._nanoseconds(times, name), TimeStyle("time", dtype="Date")
@@ -266,9 +265,15 @@ class Table:
         zone = _pandas_zone(column)
         if zone is not None:
             utc = column.to_native().dt.tz_convert("UTC").dt.tz_localize(None)
-            clock = Clock.of_zone(zone)
+            clock = self._clock_of_column(name, zone)
             style = TimeStyle("time", dtype="Datetime", time_zone=zone, clock=clock)
             return self._nanoseconds(utc.to_numpy(), name), style
+        if str(getattr(column.to_native(), "dtype", "")).startswith("period["):
+            raise self.error(
+                "expected points in time, got periods; turn them into timestamps with "
+                ".dt.to_timestamp()",
+                column=name,
+            )
         cells = column.to_list()
         if all(type(cell) is datetime.date for cell in cells):  # a pandas column of objects
             days = np.array(cells, dtype="datetime64[D]")
@@ -276,10 +281,18 @@ class Table:
         words = [str(cell).strip() for cell in cells]
         parsed = parse_stamps(words, text_format)
         if parsed is None:
+            decimals = [k for k, word in enumerate(words[:100]) if _DECIMAL.fullmatch(word)]
+            row, remedy = (
+                (decimals[0], "write step numbers as whole numbers, such as 0, 1, 2")
+                if decimals
+                else (
+                    0,
+                    "write 2013-01-31 18:00, or give the option time_format, for example %d.%m.%Y",
+                )
+            )
             raise self.error(
-                f"the time stamp {words[0]!r} is in no known form; write 2013-01-31 18:00, "
-                f"or give the option time_format, for example %d.%m.%Y",
-                row=0,
+                f"the time stamp {words[row]!r} is in no known form; {remedy}",
+                row=row,
                 column=name,
             )
         if parsed.bad.any():
@@ -288,10 +301,50 @@ class Table:
                 f"expected {parsed.expected}, got {words[row]!r}", row=row, column=name
             )
         if parsed.style.kind == "integer":
+            outside = (parsed.values > LAST_STEP) | (parsed.values < -LAST_STEP)
+            if outside.any():
+                raise self._far_step(words[_first(outside)], _first(outside), name)
             return parsed.values, parsed.style
         return self._nanoseconds(parsed.values, name), parsed.style
 
+    def _steps(self, column: nw.Series[Any], name: str) -> np.ndarray:
+        """Returns a column of numbers, none missing, as steps, (N,) int64; refuses broken ones."""
+        nw = import_extra("narwhals", "forecasting")
+        if column.dtype.is_float():
+            values = column.cast(nw.Float64).to_numpy()
+            if np.isnan(values).any():
+                row = _first(np.isnan(values))
+                raise self.error("the time stamp is missing", row=row, column=name)
+            broken = values != np.rint(values)
+            if broken.any():
+                row = _first(broken)
+                raise self.error(
+                    f"expected a whole number, as steps are, got {values[row]}; number the steps, "
+                    f"or give dates",
+                    row=row,
+                    column=name,
+                )
+        if column.max() > LAST_STEP or column.min() < -LAST_STEP:
+            cells = column.to_list()  # a column may have wider numbers than NumPy
+            row = next(k for k, step in enumerate(cells) if abs(step) > LAST_STEP)
+            raise self._far_step(cells[row], row, name)
+        return column.cast(nw.Int64).to_numpy().astype(np.int64)
+
+    def _far_step(self, step: object, row: int, name: str) -> DataError:
+        return self.error(
+            f"the step number {step} lies outside {-LAST_STEP:,} to {LAST_STEP:,}; "
+            f"count them from another step",
+            row=row,
+            column=name,
+        )
+
     def _clock_of_column(self, name: str, zone: str) -> Clock:
+        if is_nameless_offset(zone):
+            raise self.error(
+                f"the zone {zone!r} of the column is an offset from UTC that no zone is named by; "
+                f"convert the column to UTC, or to one with an IANA name, such as Asia/Kolkata",
+                column=name,
+            )
         try:
             return Clock.of_zone(zone)
         except OptionError:
@@ -317,63 +370,12 @@ class Table:
         return times.astype("datetime64[ns]").view(np.int64)
 
 
-def _distinct(column: nw.Series[Any]) -> tuple[list[Any], np.ndarray]:
-    """Returns the different cells of a column in the order of their first appearance.
-
-    With them which of them each row has, (N,) int64, -1 where it is missing. Cells that cannot be
-    compared, such as lists, are all different.
-    """
-    if column.implementation.is_pandas():
-        try:
-            found, cells = column.to_native().factorize()
-            return cells.tolist(), found.astype(np.int64)
-        except TypeError:  # a list among the cells
-            return _distinct_objects(column)
-    pl, nw = import_extra("polars", "forecasting"), import_extra("narwhals", "forecasting")
-    kind = column.dtype
-    if kind in (nw.Categorical, nw.Enum) and column.implementation.is_polars():
-        column = column.cast(nw.String)
-    elif not (kind.is_integer() or kind.is_float() or kind in (nw.String, nw.Boolean, nw.Date)):
-        return _distinct_objects(column)
-    cells = column.to_polars()
-    different = cells.unique(maintain_order=True).drop_nulls()
-    if len(different) == 0:
-        return [], np.full(len(cells), -1)
-    numbered = pl.Series(np.arange(len(different)))
-    # Some at a time, because polars joins the cells for it.
-    parts = (cells[k : k + _ROWS_AT_ONCE] for k in range(0, len(cells), _ROWS_AT_ONCE))
-    codes = [part.replace_strict(different, numbered, default=-1) for part in parts]
-    return different.to_list(), pl.concat(codes).to_numpy()
-
-
-def _distinct_objects(column: nw.Series[Any]) -> tuple[list[Any], np.ndarray]:
-    """Returns the same as ``_distinct``, for whatever Python objects they are."""
-    known: dict[Any, int] = {}
-    cells: list[Any] = []
-    codes = np.full(len(column), -1)
-    missing = column.is_null().to_numpy().astype(bool)
-    for row, cell in enumerate(column.to_list()):
-        if missing[row]:
-            continue
-        new = len(cells)
-        code = new if cell.__hash__ is None else known.setdefault(cell, new)
-        if code == new:
-            cells.append(cell)
-        codes[row] = code
-    return cells, codes
-
-
-def _objects(cells: list[Any]) -> np.ndarray:
-    """Returns a list as an array (L,) of the very same objects."""
-    return np.fromiter(cells, dtype=object, count=len(cells))
-
-
 def _pandas_zone(column: nw.Series[Any]) -> str | None:
     """Returns the zone of a column of pandas that narwhals does not take for one, else None.
 
     It knows those of letters and slashes only, and so not America/New_York.
     """
-    zone = getattr(column.to_native().dtype, "tz", None)
+    zone = getattr(getattr(column.to_native(), "dtype", None), "tz", None)
     if zone is None:
         return None
     try:
@@ -381,19 +383,6 @@ def _pandas_zone(column: nw.Series[Any]) -> str | None:
     except OptionError:  # such as dateutil's, whose stamps are read as text
         return None
     return str(zone)
-
-
-def _word(cell: Any) -> str | None:
-    """Returns a cell as text, None where it is missing."""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    word = str(cell).strip()
-    if cell is None or word.lower() in MISSING_WORDS:
-        return None
-    if word.lower() in _TRUTHS:  # polars and pandas write them differently
-        return word.lower()
-    whole = _WHOLE.fullmatch(word)
-    return whole.group(1) if whole else word
 
 
 def _first(mask: np.ndarray) -> int:

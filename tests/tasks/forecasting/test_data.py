@@ -364,3 +364,24 @@ def test_a_target_that_teaches_nothing_is_named_by_the_first_such_series() -> No
         read_panel(still, HORIZON).check_target(np.array([15, 15, 15]))
     read_panel(still, HORIZON).check_target(rows_trained)
     read_panel(late, HORIZON).check_target(np.array([15, 16, 16]))
+
+
+def test_text_stamps_in_a_table_of_pyarrow_are_read_as_those_of_polars() -> None:
+    words = frame(length=20).with_columns(pl.col("ds").dt.to_string("%Y-%m-%d %H:%M"))
+    assert panels_equal(read_panel(words.to_arrow(), HORIZON), read_panel(words, HORIZON))
+
+
+def test_whole_numbers_that_are_floats_are_steps() -> None:
+    steps = pl.DataFrame({"ds": [0.0, 1.0, 3.0], "y": 1.0})
+    panel = read_panel(steps, HORIZON)
+    assert panel.frequency == Frequency("step", 1)
+    assert panel.lengths.tolist() == [4]
+
+
+@pytest.mark.parametrize("least", [-3 * 10**18, 0])
+def test_the_largest_steps_have_a_future(least: int) -> None:
+    step = (3 * 10**18 - least) // 8
+    panel = read_panel(pl.DataFrame({"ds": least + step * np.arange(9), "y": 1.0}), HORIZON)
+    assert panel.frequency == Frequency("step", step)
+    ahead = panel.stamps_behind(8)[0].tolist()
+    assert ahead == [3 * 10**18 + step * k for k in range(1, 9)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from tests.tasks.forecasting.small_data import QUICK, SMALL, frame
 
@@ -145,3 +146,35 @@ def test_a_series_without_name_and_step_numbers() -> None:
     model = Forecaster(**SMALL).fit(rows[:170], run=QUICK)
     expected = model.predict(rows)
     assert model.update(rows[170:]).predict().equals(expected)
+
+
+@pytest.mark.parametrize("library", ["pandas", "pyarrow", "pandas on pyarrow"])
+def test_stamps_of_a_fixed_offset_go_on_from_a_saved_model(library: str, tmp_path: Path) -> None:
+    def given(rows: pl.DataFrame) -> object:
+        zoned = rows.to_pandas()
+        zoned["ds"] = zoned["ds"].dt.tz_localize("+02:00")
+        arrow = pa.Table.from_pandas(zoned, preserve_index=False)
+        on_arrow = arrow.to_pandas(types_mapper=pd.ArrowDtype)
+        return {"pandas": zoned, "pyarrow": arrow}.get(library, on_arrow)
+
+    model = Forecaster(**SMALL).fit(given(OLD), run=QUICK)
+    answer = model.predict(given(OLD))
+    native = answer if isinstance(answer, pa.Table) else pa.Table.from_pandas(answer)
+    model.save(tmp_path / "a.model")
+    loaded = carousel.load(tmp_path / "a.model")
+    for found in (model.predict(), loaded.predict()):
+        assert found.schema["ds"].time_zone == "Etc/GMT-2"
+        assert found["ds"].to_list() == native["ds"].to_pylist()
+        np.testing.assert_array_equal(found["y"], native["y"].to_numpy())
+    loaded.update(given(LATER))
+    expected = pl.DataFrame(model.predict(given(WHOLE)))
+    np.testing.assert_array_equal(loaded.predict()["y"], expected["y"])
+
+
+def test_text_stamps_in_a_table_of_pyarrow_go_on_from_a_saved_model(tmp_path: Path) -> None:
+    words = OLD.with_columns(pl.col("ds").dt.to_string("%Y-%m-%d %H:%M"))
+    model = Forecaster(**SMALL).fit(words.to_arrow(), run=QUICK)
+    expected = Forecaster(**SMALL).fit(words, run=QUICK).predict(words)
+    assert pl.DataFrame(model.predict(words.to_arrow())).equals(expected)
+    model.save(tmp_path / "a.model")
+    assert carousel.load(tmp_path / "a.model").predict().equals(expected)

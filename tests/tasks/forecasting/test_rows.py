@@ -290,7 +290,7 @@ LABELS: dict[str, list] = {
 def test_series_are_numbered_as_they_appear(
     kind: str, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("carousel.data.tables._ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("carousel.data.distinct._ROWS_AT_ONCE", 3)
     labels = LABELS[kind]
     column: Any = pl.Series("unique_id", labels)
     if library == "category" and kind == "text":
