@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 from inspect import unwrap
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,10 @@ def test_notes_in_a_card_are_kept(tmp_path: Path) -> None:
     card.write_text("my own notes", encoding="utf-8")
     carousel.load(tmp_path / "m").save(tmp_path / "m", force=True)
     assert card.read_text("utf-8") == "my own notes"
+
+
+def test_a_horizon_beyond_the_end_of_time_is_refused() -> None:
+    stamps = [datetime.datetime(2142 + k, 1, 1) for k in range(120)]
+    rows = pl.DataFrame({"ds": stamps, "y": ROWS["y"][:120]})
+    with pytest.raises(DataError, match="'series' goes beyond the year 2261"):
+        Forecaster(**{**SMALL, "season": 1}).fit(rows, run=QUICK)

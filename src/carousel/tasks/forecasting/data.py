@@ -14,7 +14,7 @@ import numpy as np
 
 from carousel.data.reading import Columns, read_table
 from carousel.data.samples import is_sample, sample_options, sample_table
-from carousel.data.stamps import TimeStyle, format_stamps
+from carousel.data.stamps import LAST_YEAR, TimeStyle, format_stamps
 from carousel.data.tables import Table
 from carousel.errors import nearest, unknown_name
 from carousel.tasks.forecasting.covariates import Covariates, numbers
@@ -129,11 +129,23 @@ class Panel:
         return seen[end] == seen[np.maximum(end - rows, self.offsets[:-1])]
 
     def stamps_behind(self, count: int) -> np.ndarray:
-        """Returns the ``count`` stamps that follow each series' last row, (S, count) int64."""
+        """Returns the ``count`` stamps that follow each series' last row, (S, count) int64.
+
+        Raises:
+            DataError: where they go beyond what can be counted; names the series.
+        """
         counts = np.full(len(self.ids), count)
-        return self.frequency.grid(
+        found = self.frequency.grid(
             self.stamps, self.offsets, counts, self.style.clock, first=self.lengths
         ).reshape(-1, count)
+        steps = np.diff(found, axis=1, prepend=self.stamps[self.offsets[1:] - 1][:, None])
+        if (steps <= 0).any():
+            series = self.ids[int(np.argmax((steps <= 0).any(axis=1)))]
+            raise self.table.error(
+                f"the horizon behind the last row of series {series!r} goes beyond the year "
+                f"{LAST_YEAR - 1}, where time stamps end; correct the stamps, or number the steps"
+            )
+        return found
 
     def stamp_words(self, series: int, position: int) -> str:
         """Returns the time stamp of one row of one series as the table would write it."""
