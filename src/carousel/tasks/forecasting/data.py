@@ -138,9 +138,10 @@ class Panel:
         found = self.frequency.grid(
             self.stamps, self.offsets, counts, self.style.clock, first=self.lengths
         ).reshape(-1, count)
-        steps = np.diff(found, axis=1, prepend=self.stamps[self.offsets[1:] - 1][:, None])
-        if (steps <= 0).any():
-            series = self.ids[int(np.argmax((steps <= 0).any(axis=1)))]
+        before = np.column_stack([self.stamps[self.offsets[1:] - 1], found[:, :-1]])
+        wrapped = (found <= before).any(axis=1)
+        if wrapped.any():
+            series = self.ids[int(np.argmax(wrapped))]
             raise self.table.error(
                 f"the horizon behind the last row of series {series!r} goes beyond the year "
                 f"{LAST_YEAR - 1}, where time stamps end; correct the stamps, or number the steps"
