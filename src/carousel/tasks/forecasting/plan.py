@@ -24,6 +24,7 @@ _LONG_SEASON = 12
 _SEASONS_TO_BELIEVE = 4
 _PART_HELD_OUT = 10
 _STEPS_COMPARED = 12
+_CLEARLY_BETTER = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,8 @@ class Plan:
         patch: how many rows the network reads in one step.
         lags: how far behind each forecast row the values lie that the network is told; the first is
             the season.
-        anchor: the distance of the value that forecasts are relative to: the season, or 1 for the
-            last value, whichever is the better forecast by itself.
+        anchor: the distance of the value that forecasts are relative to: the season where its value
+            is clearly the better forecast by itself, else 1, for the last value.
         log: whether the network sees logarithms of the target.
         validation: rows before the holdout that choose when to stop.
         holdout: rows at the end of each series that fitting never sees.
@@ -150,7 +151,7 @@ def _lags(panel: Panel, options: ForecastingOptions, season: int, rows: int) -> 
 
 
 def _anchor(panel: Panel, season: int, horizon: int, rows: np.ndarray) -> int:
-    """Returns 1 where the random walk errs less over the horizon, else the season."""
+    """Returns the season where its value errs clearly less over the horizon, else 1."""
     y, offsets = panel.values[:, 0], panel.offsets
     steps = np.unique(np.linspace(1, horizon, min(horizon, _STEPS_COMPARED)).astype(int))
 
@@ -163,7 +164,8 @@ def _anchor(panel: Panel, season: int, horizon: int, rows: np.ndarray) -> int:
     moves = usual > 0
     if not moves.any():
         return season
-    return 1 if np.mean((walk - seasonal)[moves] / usual[moves]) < 0 else season
+    ratio = np.mean(seasonal[moves] / usual[moves]) / np.mean(walk[moves] / usual[moves])
+    return season if ratio < _CLEARLY_BETTER else 1
 
 
 def _refuse_short(panel: Panel, horizon: int, plan: Plan) -> None:
