@@ -127,7 +127,7 @@ def _converted(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> A
         return int(value)  # such as NumPy's
     if kind is float and isinstance(value, numbers.Real) and not is_bool:
         return float(value)
-    if (isinstance(value, bool) and kind is not bool) or not isinstance(value, kind):
+    if (is_bool and kind is not bool) or not isinstance(value, kind):
         raise OptionError(expected)
     return value
 

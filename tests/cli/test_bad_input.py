@@ -8,25 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.cli.small_models import SMALL, saved_model
 from tests.tasks.forecasting.small_data import csv_lines, write_csv
 from tests.tasks.test_model_folder import change_config
 
 from carousel.cli import main
 
-SMALL = [
-    "--horizon",
-    "4",
-    "--context",
-    "12",
-    "--holdout",
-    "4",
-    "--validation",
-    "4",
-    "--max-steps",
-    "2",
-    "--progress",
-    "none",
-]
 Spoil = Callable[[list[str]], list[str]]
 
 
@@ -256,10 +243,7 @@ def test_unknown_words_name_the_nearest(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("saved")
-    data = write_csv(folder / "data.csv", csv_lines())
-    assert main(["fit", "forecasting", str(data), "--out", str(folder / "m"), *SMALL]) == 0
-    return folder / "m"
+    return saved_model(tmp_path_factory.mktemp("saved"), csv_lines())
 
 
 def test_an_output_that_exists_is_refused_and_kept(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.cli.test_bad_input import SMALL, Spoil, replaced
+from tests.cli.small_models import saved_model
+from tests.cli.test_bad_input import Spoil, replaced
 from tests.tasks.forecasting.small_data import csv_lines, write_csv
 
 from carousel.cli import main
@@ -27,19 +28,12 @@ def known_lines(begin: int, end: int, target: bool = True) -> list[str]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One that knows nothing ahead."""
-    folder = tmp_path_factory.mktemp("saved")
-    data = write_csv(folder / "data.csv", csv_lines())
-    assert main(["fit", "forecasting", str(data), "--out", str(folder / "m"), *SMALL]) == 0
-    return folder / "m"
+    return saved_model(tmp_path_factory.mktemp("saved"), csv_lines())
 
 
 @pytest.fixture(scope="module")
 def foreseeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("foreseeing")
-    data = write_csv(folder / "data.csv", known_lines(0, 80))
-    words = ["--out", str(folder / "m"), *SMALL, *KNOWN]
-    assert main(["fit", "forecasting", str(data), *words]) == 0
-    return folder / "m"
+    return saved_model(tmp_path_factory.mktemp("foreseeing"), known_lines(0, 80), *KNOWN)
 
 
 FUTURES: dict[str, tuple[Spoil, list[str]]] = {

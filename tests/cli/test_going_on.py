@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.cli.test_bad_input import SMALL
+from tests.cli.small_models import saved_model
 from tests.tasks.forecasting.small_data import csv_lines, write_csv
 
 from carousel.cli import main, use
@@ -15,9 +15,7 @@ from carousel.errors import OutputError
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    data = write_csv(tmp_path / "data.csv", csv_lines())
-    assert main(["fit", "forecasting", str(data), "--out", str(tmp_path / "m"), *SMALL]) == 0
-    return tmp_path / "m"
+    return saved_model(tmp_path, csv_lines())
 
 
 def answer(model: Path, *words: str) -> pl.DataFrame:

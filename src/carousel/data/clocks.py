@@ -21,7 +21,7 @@ from carousel.data.extras import import_extra
 from carousel.errors import MissingDependencyError, OptionError, nearest
 
 SECOND = 1_000_000_000
-_DAY = 86_400 * SECOND
+DAY = 86_400 * SECOND
 _FIXED_ZONE = re.compile(r"(?:UTC|GMT)?([+-]\d{2}:?\d{2})")
 # The whole days that 64 bits of nanoseconds can count, a day's offset from UTC kept free.
 _FIRST_DAY, _LAST_DAY = np.datetime64("1677-09-24"), np.datetime64("2262-04-10")
@@ -75,7 +75,7 @@ class Clock:
         if bool(np.any(other & (np.diff(instants) == 0))):
             return None
         changed = np.flatnonzero(other) + 1
-        years = (int(instants[-1]) - int(instants[0])) / (365 * _DAY)
+        years = (int(instants[-1]) - int(instants[0])) / (365 * DAY)
         if len(changed) > _CHANGES_A_YEAR * years + 2:
             return None
         return cls(instants[changed], offsets[np.concatenate([[0], changed])])

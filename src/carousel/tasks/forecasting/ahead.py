@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from carousel.data.reading import Columns
 from carousel.data.stamps import format_stamps
 from carousel.data.tables import Table
 from carousel.errors import DataError, OptionError
 from carousel.tasks.forecasting.covariates import Covariates
-from carousel.tasks.forecasting.data import Panel, find_table, series_labels
+from carousel.tasks.forecasting.data import Panel, find_table, series_codes
 from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.forecasting.rows import SeriesRows, series_key
 
@@ -51,11 +52,12 @@ def read_ahead(
             f"expected the next {options.horizon} rows of {names} (known_covariates) for every "
             f"series; give them with future (--future FILE)"
         )
-    table = find_table(future)
+    wanted = (options.id_column, options.time_column, *covariates.known)
+    table = find_table(future, Columns(wanted))
     for name in covariates.known:
         table.require(name, "known_covariates")
     table.require(options.time_column, "time_column")
-    labels, has_ids = series_labels(table, options)
+    ids, codes, has_ids = series_codes(table, options)
     if has_ids != panel.has_ids:
         raise table.error(
             f"expected {'the' if panel.has_ids else 'no'} column {options.id_column!r}, as in the "
@@ -74,7 +76,7 @@ def read_ahead(
             "in both, or in neither",
             column=options.time_column,
         )
-    rows = SeriesRows.sort(table, options.time_column, labels, stamps, style)
+    rows = SeriesRows.group(table, options.time_column, ids, codes, stamps, style)
     place = _places(rows, panel, options)
     found = covariates.encode(table, covariates.known)[place]
     if np.isnan(found).any():

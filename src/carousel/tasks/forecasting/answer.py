@@ -36,12 +36,14 @@ def next_quantiles(fitted: Fitted, panel: Panel, future: Any) -> np.ndarray:
 
 
 def draw(fitted: Fitted, panel: Panel, quantiles: np.ndarray, path: str | Path) -> Path:
+    """Draws the forecast (K, S, Q) of a panel; PNG, SVG or HTML by the path's ending."""
     from carousel.tasks.forecasting.plots import draw_forecast
 
     return draw_forecast(fitted, panel, quantiles, Path(path))
 
 
 def forecast_frame(fitted: Fitted, panel: Panel, quantiles: np.ndarray) -> Any:
+    """Returns the forecast (K, S, Q) as a frame of the library that the panel came from."""
     options = fitted.options
     horizon = options.horizon
     stamps = panel.stamps_behind(horizon).reshape(-1)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from carousel.data.clocks import Clock
-from carousel.tasks.forecasting.frequency import DAY, Frequency
+from carousel.data.clocks import DAY, Clock
+from carousel.tasks.forecasting.frequency import Frequency
 
 _YEAR = 365.2425 * DAY
 # The Unix epoch was a Thursday; weeks are counted from the Monday before it.

@@ -239,12 +239,6 @@ def panel_from_table(
     )
 
 
-def series_labels(table: Table, options: ForecastingOptions) -> tuple[np.ndarray, bool]:
-    """Returns the name of each row's series, (N,) objects, and whether a column has them."""
-    ids, codes, has_ids = series_codes(table, options)
-    return ids[codes], has_ids
-
-
 def series_codes(table: Table, options: ForecastingOptions) -> tuple[np.ndarray, np.ndarray, bool]:
     """Returns which series each row belongs to.
 

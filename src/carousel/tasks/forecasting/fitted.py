@@ -86,7 +86,8 @@ class Fitted:
         ``ahead`` (S, K, E) has the known covariates of the rows behind each series' end. The series
         that the model remembers keep the scales of their whole past.
         """
-        remembered = self.memory is not None and panel is self.memory.panel
+        memory = self.memory
+        remembered = memory.least if memory is not None and panel is memory.panel else None
         return Windows(
             panel,
             plan=self.plan,
@@ -96,7 +97,7 @@ class Fitted:
             metric=self.options.metric,
             known=known,
             ahead=ahead,
-            least_scale=self.memory.least if remembered and self.memory else None,
+            least_scale=remembered,
         )
 
     def remembering(self, panel: Panel) -> Fitted:

@@ -17,11 +17,10 @@ from typing import Literal
 
 import numpy as np
 
-from carousel.data.clocks import SECOND, Clock
+from carousel.data.clocks import DAY, SECOND, Clock
 
 Unit = Literal["step", "nanosecond", "day", "business day", "month"]
 
-DAY = 86_400 * SECOND
 _NAMES = (
     (3_600 * SECOND, "hour"),
     (60 * SECOND, "minute"),

@@ -22,7 +22,7 @@ from carousel.data.stamps import format_stamps
 from carousel.data.tables import Table
 from carousel.errors import ModelError
 from carousel.tasks.forecasting.covariates import Covariates
-from carousel.tasks.forecasting.data import Panel, series_labels
+from carousel.tasks.forecasting.data import Panel, series_codes
 from carousel.tasks.forecasting.frequency import Frequency
 from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.forecasting.rows import SPREAD_ALLOWANCE, series_key
@@ -140,10 +140,10 @@ class Memory:
         tensors = {n: t.numpy() for n, t in safetensors.torch.load(assets[ROWS_FILE]).items()}
         ends = pl.read_parquet(io.BytesIO(assets[ENDS_FILE]))
         table = Table(nw.from_native(ends, eager_only=True), None)
-        has_ids = options.id_column in table.names
+        ids, codes, has_ids = series_codes(table, options)
         _, style = table.stamps(options.time_column, options.time_format, options.time_zone)
         panel = Panel(
-            ids=series_labels(table, options)[0],
+            ids=ids[codes],
             frequency=frequency,
             offsets=tensors["offsets"],
             stamps=tensors["stamps"],

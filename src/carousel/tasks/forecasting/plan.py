@@ -5,6 +5,7 @@ Each series is cut by its own end: [ training | validation | holdout ].
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -155,6 +156,7 @@ def _anchor(panel: Panel, season: int, horizon: int, rows: np.ndarray) -> int:
     y, offsets = panel.values[:, 0], panel.offsets
     steps = np.unique(np.linspace(1, horizon, min(horizon, _STEPS_COMPARED)).astype(int))
 
+    @functools.cache  # one season is the lag of many steps
     def error(lag: int) -> np.ndarray:
         return naive_errors(y, offsets, lag, rows)
 

@@ -6,11 +6,10 @@ Letters: N rows, S series.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from carousel.data.clocks import SECOND
+from carousel.data.clocks import DAY, SECOND
 from carousel.data.stamps import TimeStyle, format_stamps
 from carousel.data.tables import Table
 from carousel.errors import DataError
@@ -20,7 +19,6 @@ from carousel.tasks.forecasting.frequency import Frequency, infer_frequency, oth
 SPREAD_LIMIT = 1_000
 SPREAD_ALLOWANCE = 10_000
 _HOUR = 3_600 * SECOND
-_DAY = 24 * _HOUR
 # Clocks are put back over an hour that begins by then.
 _LATEST_REPEATED_HOUR = 3
 _SATURDAY, _EPOCH_WEEKDAY = 5, 3  # counted from Monday; the Unix epoch was a Thursday
@@ -50,25 +48,6 @@ class SeriesRows:
     stamps: np.ndarray
 
     @classmethod
-    def sort(
-        cls,
-        table: Table,
-        time_column: str,
-        labels: np.ndarray,
-        stamps: np.ndarray,
-        style: TimeStyle,
-    ) -> SeriesRows:
-        """Sorts the rows of a table by the series that ``labels`` (N,) name.
-
-        Where the style is local, the stamps (N,) are read on its clock; a wall time that comes
-        twice is the second one from where the rows of its series step back.
-
-        Raises:
-            DataError: for a local stamp that the clock never shows.
-        """
-        return cls.group(table, time_column, *_codes(labels), stamps, style)
-
-    @classmethod
     def group(
         cls,
         table: Table,
@@ -78,7 +57,10 @@ class SeriesRows:
         stamps: np.ndarray,
         style: TimeStyle,
     ) -> SeriesRows:
-        """Sorts rows by their series; see ``sort``.
+        """Sorts rows by their series.
+
+        Where the style is local, the stamps are read on its clock; a wall time that comes twice is
+        the second one from where the rows of its series step back.
 
         Args:
             table: of the rows.
@@ -87,6 +69,9 @@ class SeriesRows:
             codes: (N,) which of them each row belongs to.
             stamps: (N,) int64.
             style: how the table writes them.
+
+        Raises:
+            DataError: for a local stamp that the clock never shows.
         """
         order = np.argsort(codes, kind="stable")
         offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
@@ -201,15 +186,15 @@ class SeriesRows:
         clock = self.style.clock
         wall = self.stamps[[begin, at]]
         wall = wall if clock is None else clock.wall(wall)
-        day = int(wall[1] // _DAY + _EPOCH_WEEKDAY) % 7
+        day = int(wall[1] // DAY + _EPOCH_WEEKDAY) % 7
         if frequency.unit == "business day" and day >= _SATURDAY:
             return (
                 f"it is a {_WEEKEND[day - _SATURDAY]}: leave the row out, or, where weekends "
                 f"count, give all of them, with empty cells where there is no value"
             )
-        late = int(wall[1] - wall[0]) % _DAY
+        late = int(wall[1] - wall[0]) % DAY
         has_zone = clock is not None and clock.name is not None
-        if frequency.is_on_wall_clock and not has_zone and late in (_HOUR, _DAY - _HOUR):
+        if frequency.is_on_wall_clock and not has_zone and late in (_HOUR, DAY - _HOUR):
             return (
                 "if a clock was changed between them, name the time zone with time_zone, for "
                 "example Europe/Berlin; else correct it"
@@ -223,7 +208,7 @@ class SeriesRows:
             return False
         step = int(self.stamps[after] - self.stamps[at])
         repeated = int(self.stamps[at - 1] - self.stamps[twin]) + step
-        hour = int(self.stamps[twin] % _DAY) / _HOUR
+        hour = int(self.stamps[twin] % DAY) / _HOUR
         return step > 0 and repeated == _HOUR and hour <= _LATEST_REPEATED_HOUR
 
     def _read_on_clock(self) -> SeriesRows:
@@ -251,15 +236,6 @@ class SeriesRows:
 
     def _word(self, at: int) -> str:
         return str(format_stamps(self.stamps[at : at + 1], self.style)[0])
-
-
-def _codes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers the labels in the order of their first appearance."""
-    known: dict[Any, int] = {}
-    codes = np.array([known.setdefault(label, len(known)) for label in labels], dtype=np.int64)
-    ids = np.empty(len(known), dtype=object)
-    ids[:] = list(known)
-    return ids, codes
 
 
 def series_key(name: object) -> str:

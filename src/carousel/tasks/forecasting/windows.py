@@ -9,6 +9,7 @@ Letters: N rows, S series, B windows, T context, K horizon, E encoded columns, F
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -109,7 +110,7 @@ class Windows:
         level = levels(y, offsets, known)
         self._usual = torch.from_numpy(usual_steps(self.naive_error, level))
         self._level = torch.from_numpy(np.where(level > 0, level, 1.0))
-        self._naive_percentage = naive_percentage(y, offsets, self.season, known)
+        self._known = known
         # Each series is followed by the rows of the horizon, so that the future has a place.
         count = len(panel.ids)
         places = np.arange(len(y)) + horizon * np.repeat(np.arange(count), panel.lengths)
@@ -126,8 +127,7 @@ class Windows:
         # How many values are observed before each row, over all series.
         observed = (~torch.isnan(self._y)).cumsum(0)
         self._observed_before = torch.cat([observed.new_zeros(1), observed])
-        z = np.log(y) if plan.log else y
-        self._z = torch.from_numpy(padded(z))
+        self._z = torch.from_numpy(padded(np.log(y))) if plan.log else self._y
         if least_scale is None:
             least_scale = least_scales(panel, plan, known)
         self._least_scale = torch.from_numpy(least_scale)
@@ -183,24 +183,24 @@ class Windows:
         )
         ahead = torch.arange(self.horizon)[:, None]
         future = begin + origin + ahead
-        past_values = [
-            self._scaled(self.lagged(lag, series, origin), center, scale) for lag in self.plan.lags
-        ]
+        lagged = {
+            lag: self._scaled(self.lagged(lag, series, origin), center, scale) for lag in self._last
+        }
+        earlier = torch.stack([lagged[lag] for lag in self.plan.lags], dim=-1)
         position = (ahead / max(self.horizon - 1, 1)).expand(-1, len(series))
         future_features = torch.cat(
             [
                 self._calendar[future],
                 self._moving[future][..., self._known_from :],
                 self._seen[future][..., len(self.panel.covariates.past) :],
-                torch.nan_to_num(torch.stack(past_values, dim=-1)).float(),
-                (~torch.isnan(torch.stack(past_values, dim=-1))).float(),
+                torch.nan_to_num(earlier).float(),
+                (~torch.isnan(earlier)).float(),
                 position.float()[..., None],
             ],
             dim=-1,
         )
-        last = self._scaled(self.random_walk(series, origin), center, scale)
-        anchor = self._scaled(self.lagged(self.plan.anchor, series, origin), center, scale)
-        anchor = torch.where(torch.isnan(anchor), last, anchor)
+        anchor = lagged[self.plan.anchor]
+        anchor = torch.where(torch.isnan(anchor), lagged[1], anchor)
         target = (self._z[future] - center) / scale
         observed = ~torch.isnan(target)
         weight = torch.where(observed, self._weight(self._y[future], series) * scale, 0.0)
@@ -280,20 +280,26 @@ class Windows:
         origin = first[series] + stride * within
         return torch.from_numpy(series.astype(np.int64)), torch.from_numpy(origin.astype(np.int64))
 
+    @cached_property
+    def _naive_percentage(self) -> float:
+        """The naive forecast's mean percentage error, which only some metrics ask for."""
+        panel = self.panel
+        return naive_percentage(panel.values[:, 0], panel.offsets, self.season, self._known)
+
     def _scaled(self, y: Tensor, center: Tensor, scale: Tensor) -> Tensor:
         return ((y.log() if self.plan.log else y) - center) / scale
 
     def _weight(self, y: Tensor, series: Tensor) -> Tensor:
         """Returns what an error of 1 in the transformed target (K, B) is worth in the metric."""
-        size = torch.maximum(y.abs(), _LEAST_LEVEL * self._level[series])
-        scaled = 1.0 / self._usual[series]
-        percentage = 1.0 / size / self._naive_percentage
-        worth = {
-            "mae": (1.0 / self._usual.mean()).expand_as(y),
-            "mase": scaled.expand_as(y),
-            "smape": percentage,
-            "owa": (scaled + percentage) / 2,
-        }[self.metric]
+        if self.metric == "mae":
+            worth = (1.0 / self._usual.mean()).expand_as(y)
+        elif self.metric == "mase":
+            worth = (1.0 / self._usual[series]).expand_as(y)
+        else:
+            size = torch.maximum(y.abs(), _LEAST_LEVEL * self._level[series])
+            worth = 1.0 / size / self._naive_percentage
+            if self.metric == "owa":
+                worth = (1.0 / self._usual[series] + worth) / 2
         return worth * y if self.plan.log else worth
 
 
