@@ -20,8 +20,6 @@ import polars as pl
 
 from _harness import Outcome, Table, data_path
 from carousel.tasks.forecasting import Forecaster
-from carousel.tasks.forecasting.evaluation import Backtest
-from carousel.tasks.forecasting.metrics import central_intervals, coverage
 from carousel.training import RunOptions
 
 
@@ -115,12 +113,14 @@ def measure(
         run=RunOptions(**{**run, **steps, "seed": arguments.seed}, progress="plain", log_every=200),
     )
     minutes = (time.perf_counter() - begin) / 60
-    tested = model.evaluate(series.frame(with_future=True)).backtest
+    report = model.evaluate(series.frame(with_future=True))
+    tested = report.backtest
     assert tested.actual.shape[1] == series.future.size // horizon, "a window is missing"
     naive = series.naive_error(season)[tested.series]
     found = {name: scores(tested.actual.T, f.T, naive) for name, f in tested.forecasts.items()}
     ours = found["this model"]
-    results = {**ours, **_coverage(tested), "minutes": minutes}
+    held = {f"coverage_{100 * n:.0f}": 100 * share for n, share in report.model.coverage.items()}
+    results = {**ours, **held, "minutes": minutes}
     columns = ["forecast", "sMAPE %", "MASE"]
     if not arguments.validation:
         base = series.scores(naive2(frequency, series.names), season)
@@ -146,15 +146,6 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     },
     "--seed": {"type": int, "default": 0, "help": "of the run"},
 }
-
-
-def _coverage(tested: Backtest) -> dict[str, float]:
-    levels = tested.levels
-    return {
-        f"coverage_{100 * (levels[high] - levels[low]):.0f}": 100
-        * coverage(tested.actual, tested.quantiles[..., low], tested.quantiles[..., high])
-        for low, high in central_intervals(levels)
-    }
 
 
 def _rows(path: Path) -> dict[str, np.ndarray]:
