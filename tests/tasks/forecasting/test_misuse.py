@@ -98,3 +98,15 @@ def test_a_horizon_beyond_the_end_of_time_is_refused() -> None:
     rows = pl.DataFrame({"ds": stamps, "y": ROWS["y"][:120]})
     with pytest.raises(DataError, match="'series' goes beyond the year 2261"):
         Forecaster(**{**SMALL, "season": 1}).fit(rows, run=QUICK)
+
+
+@pytest.mark.parametrize("zoned_first", [True, False])
+def test_an_update_does_not_take_wall_time_for_utc(zoned_first: bool) -> None:
+    zoned = ROWS.with_columns(pl.col("ds").dt.replace_time_zone("Europe/Berlin"))
+    before, after = (zoned, ROWS) if zoned_first else (ROWS, zoned)
+    series = before["unique_id"] == "a"
+    model = Forecaster(**SMALL).fit(before.filter(series)[:100], run=QUICK)
+    answer = model.predict()
+    with pytest.raises(DataError, match="with a time zone or an offset from UTC in both"):
+        model.update(after.filter(series)[100:])
+    assert model.predict().equals(answer)

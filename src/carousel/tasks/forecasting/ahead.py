@@ -64,18 +64,7 @@ def read_ahead(
             f"rows before it; {'add it' if panel.has_ids else 'leave it out'}"
         )
     stamps, style = table.stamps(options.time_column, options.time_format, options.time_zone)
-    if (style.kind == "integer") != (panel.style.kind == "integer"):
-        raise table.error(
-            "expected time stamps as in the rows before it: dates or times in both, or step "
-            "numbers in both",
-            column=options.time_column,
-        )
-    if (style.clock is None) != (panel.style.clock is None):
-        raise table.error(
-            "expected time stamps as in the rows before it: with a time zone or an offset from UTC "
-            "in both, or in neither",
-            column=options.time_column,
-        )
+    panel.check_goes_on(table, style, options.time_column)
     rows = SeriesRows.group(table, options.time_column, ids, codes, stamps, style)
     place = _places(rows, panel, options)
     found = covariates.encode(table, covariates.known)[place]

@@ -93,6 +93,27 @@ class Panel:
                 column=self.target_name,
             )
 
+    def check_goes_on(self, table: Table, style: TimeStyle, time_column: str) -> None:
+        """Refuses rows behind these whose stamps count from elsewhere.
+
+        Args:
+            table: of the rows behind.
+            style: how it writes its stamps.
+            time_column: that they stand in.
+
+        Raises:
+            DataError: where one has steps and the other times, or one tells UTC and the other not.
+        """
+        expected = ""
+        if (style.kind == "integer") != (self.style.kind == "integer"):
+            expected = "dates or times in both, or step numbers in both"
+        elif (style.clock is None) != (self.style.clock is None):
+            expected = "with a time zone or an offset from UTC in both, or in neither"
+        if expected:
+            raise table.error(
+                f"expected time stamps as in the rows before it: {expected}", column=time_column
+            )
+
     def with_levels_of(self, rows: np.ndarray) -> Panel:
         """Returns the panel without the levels that come after the first ``rows`` (S,) alone.
 

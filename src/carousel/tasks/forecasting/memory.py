@@ -63,6 +63,7 @@ class Memory:
 
         Raises:
             DataError: for a row that is not behind the last known one; names the series and stamps.
+                For stamps with a time zone behind those without, or the other way round.
         """
         old = self.panel
         if new.has_ids != old.has_ids:
@@ -71,6 +72,7 @@ class Memory:
                 f"expected {want} column {options.id_column!r} as in the rows before it, got "
                 f"{have} column of series"
             )
+        old.check_goes_on(new.table, new.style, options.time_column)
         place = {series_key(name): s for s, name in enumerate(old.ids)}
         at = np.array([place.get(series_key(name), -1) for name in new.ids], dtype=np.int64)
         known = at >= 0
