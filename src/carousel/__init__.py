@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from carousel.nn import LSTM, LSTMCell, State, Trace, replace_lstm, restore_lstm, to_torch
     from carousel.tasks import load
     from carousel.tasks.forecasting import Forecaster
+    from carousel.tasks.language_modeling import LanguageModel
     from carousel.training import RunOptions
 
     __version__: str
@@ -22,6 +23,7 @@ __all__ = [
     "LSTM",
     "Forecaster",
     "LSTMCell",
+    "LanguageModel",
     "RunOptions",
     "State",
     "Trace",
@@ -53,6 +55,7 @@ _HOME = {
     "export_onnx": "carousel.export",
     "RunOptions": "carousel.training",
     "Forecaster": "carousel.tasks.forecasting",
+    "LanguageModel": "carousel.tasks.language_modeling",
     "load": "carousel.tasks",
 }
 

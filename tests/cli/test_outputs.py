@@ -127,9 +127,7 @@ def test_a_place_that_cannot_be_is_refused_before_any_work(
     [
         (["--plot={}/q.png", "--out={}/file/q.csv"], "file/q.csv"),
         (["--plot={}/q.png", "--out={}/folder.csv"], "found a folder"),
-        (["--plot={}/q.bmp"], "--plot expects a name ending in .png, .svg or .html"),
         (["--plot={}/file/q.png"], "file/q.png"),
-        (["--out={}/q.xlsx"], "--out expects a name ending in .csv or .parquet"),
     ],
 )
 def test_every_output_is_checked_before_the_work(
@@ -141,6 +139,20 @@ def test_every_output_is_checked_before_the_work(
     assert main(["predict", str(tmp_path / "absent"), "rows.csv", *placed]) == 2
     assert expected in capsys.readouterr().err
     assert names(tmp_path) == ["file", "folder.csv"]
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("--plot={}/q.bmp", "--plot expects a name ending in .png, .svg or .html"),
+        ("--out={}/q.xlsx", "--out expects a name ending in .csv or .parquet"),
+    ],
+)
+def test_a_kind_of_file_that_is_not_written_is_refused_before_the_rows_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: Path, word: str, expected: str
+) -> None:
+    assert main(["predict", str(model), "absent.csv", word.format(tmp_path)]) == 2
+    assert expected in capsys.readouterr().err
 
 
 def test_further_rows_may_be_a_sample(

@@ -84,8 +84,10 @@ def _fail(message: str) -> int:
 
 def _verb(words: Sequence[str]) -> Sequence[str]:
     """Returns the words that name the command, for the hint where its help is."""
+    from carousel.tasks.loading import TASKS
+
     if words[:1] == ["fit"]:
-        return words[:2] if words[1:2] == ["forecasting"] else words[:1]
+        return words[:2] if words[1:2] and words[1] in TASKS else words[:1]
     return [word for word in words[:1] if word in ("evaluate", "predict", "info")]
 
 

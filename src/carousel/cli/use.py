@@ -1,113 +1,247 @@
-"""``carousel evaluate MODEL DATA`` and ``carousel predict MODEL INPUT``."""
+"""``carousel evaluate MODEL DATA`` and ``carousel predict MODEL INPUT``: a model knows its task."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from carousel.cli.parameters import expanded
+from carousel.cli.parameters import expanded, split_values, with_options
+from carousel.cli.waiting import counted
 from carousel.data.storage import check_file_target, write_atomically
+from carousel.decoding.sampling import SamplingOptions
 from carousel.errors import OptionError
+from carousel.options import option, options
+from carousel.tasks.language_modeling.adaptation import AdaptationOptions
+from carousel.tasks.model_folder import read_config
+
+FORECASTING, LANGUAGE_MODELING = "forecasting", "language-modeling"
+TABLE_FORMATS = (".csv", ".parquet")
+PLOT_FORMATS = {FORECASTING: (".png", ".svg", ".html"), LANGUAGE_MODELING: (".png", ".svg")}
 
 ModelPath = Annotated[Path, Parameter(help="folder of a saved model", converter=expanded)]
-Data = Annotated[str, Parameter(help="CSV or Parquet file, or sample:NAME")]
 Plot = Annotated[
-    Path | None, Parameter(help="draw a picture: .png, .svg, or a page: .html", converter=expanded)
+    Path | None,
+    Parameter(
+        help="draw a picture: .png or .svg; of forecasts also a page, .html", converter=expanded
+    ),
 ]
 Json = Annotated[bool, Parameter(name="--json", help="print JSON", negative="")]
 Force = Annotated[bool, Parameter(help="replace files that exist", negative="")]
-TABLE_FORMATS = (".csv", ".parquet")
-PLOT_FORMATS = (".png", ".svg", ".html")
 
 
+@options
+class BacktestOptions:
+    """How a forecaster is evaluated."""
+
+    stride: int | None = option(
+        default=None, help="steps between forecasts; default: the horizon", unit="steps"
+    )
+
+
+@options
+class ForecastOptions:
+    """What a forecast starts from."""
+
+    update: bool = option(
+        default=False,
+        help="INPUT has the rows behind those that the model knows: carry it forward over them and "
+        "save it, without training",
+    )
+    future: str | None = option(
+        default=None,
+        help="CSV or Parquet file with the rows to forecast and what is known of them, for a model "
+        "with known covariates",
+    )
+
+
+@options
+class WritingOptions:
+    """How much a language model writes."""
+
+    max_tokens: int = option(default=500, help="most tokens written", unit="tokens", low=1)
+    stop: tuple[str, ...] = option(default=(), help="texts at which to stop")
+    seed: int = option(default=0, help="decides every draw", low=0, high=2**63 - 1)
+    score: bool = option(
+        default=False, help="write nothing; say how likely INPUT is, token by token"
+    )
+
+
+@with_options({"Forecasting": BacktestOptions, "Language modeling": AdaptationOptions})
 def evaluate(
     model: ModelPath,
-    data: Data,
+    data: Annotated[
+        str, Parameter(help="what the model is for: rows or text, as for fit; or sample:NAME")
+    ],
     /,
     *,
-    stride: Annotated[
-        int | None, Parameter(help="steps between forecasts; default: the horizon")
-    ] = None,
     plot: Plot = None,
     force: Force = False,
     json_: Json = False,
+    **values: Any,
 ) -> None:
-    """Score a model on rows it has not seen, against the forecasts a sceptic would ask for."""
+    """Score a model on data it has not seen, against what a sceptic would try first."""
     import carousel
 
-    _check_output("--plot", plot, PLOT_FORMATS, force)
-    report = carousel.load(model).evaluate(data, stride=stride)
+    _check_place(plot, force)
+    task = read_config(model)["task"]
+    own = _own_values(
+        task, values, {FORECASTING: (BacktestOptions,), LANGUAGE_MODELING: (AdaptationOptions,)}
+    )
+    _check_ending("--plot", plot, PLOT_FORMATS.get(task, ()))
+    if task == LANGUAGE_MODELING:
+        with counted("tokens") as progress:
+            adaptation = AdaptationOptions(**own[0])
+            report = carousel.load(model).evaluate(data, adaptation=adaptation, progress=progress)
+    else:
+        report = carousel.load(model).evaluate(data, **own[0])
     if plot is not None:
         report.plot(plot)
     print(json.dumps(_json_values(report.to_dict()), allow_nan=False) if json_ else report)
 
 
+@with_options(
+    {
+        "Forecasting": ForecastOptions,
+        "Language modeling": WritingOptions,
+        "Language modeling: how a token is drawn": SamplingOptions,
+    }
+)
 def predict(
     model: ModelPath,
     input: Annotated[
         str | None,
         Parameter(
-            help="CSV or Parquet file, or sample:NAME; default: the last rows that the model knows"
+            help="of a forecaster: CSV or Parquet file, or sample:NAME; default: the last rows "
+            "that the model knows. Of a language model: the text to go on from"
         ),
     ] = None,
     /,
     *,
-    update: Annotated[
-        bool,
-        Parameter(
-            help="INPUT has the rows behind those that the model knows: carry it forward over them "
-            "and save it, without training",
-            negative="",
-        ),
-    ] = False,
-    future: Annotated[
-        str | None,
-        Parameter(
-            help="CSV or Parquet file with the rows to forecast and what is known of them, "
-            "for a model with known covariates",
-            converter=expanded,
-        ),
-    ] = None,
     out: Annotated[
         Path | None,
         Parameter(
-            help="where to write: .csv or .parquet; default: CSV to the terminal",
+            help="where to write: .csv or .parquet, or any name for text; default: to the terminal",
             converter=expanded,
         ),
     ] = None,
     plot: Plot = None,
     force: Force = False,
     json_: Json = False,
+    **values: Any,
 ) -> None:
-    """Forecast what comes behind the last row of every series."""
-    import carousel
-
-    _check_output("--out", out, TABLE_FORMATS, force)
-    _check_output("--plot", plot, PLOT_FORMATS, force)
+    """Forecast what comes behind the last row of every series, or write on from a text."""
+    _check_place(plot, force)
+    _check_place(out, force)
+    task = read_config(model)["task"]
+    own = _own_values(
+        task,
+        values,
+        {FORECASTING: (ForecastOptions,), LANGUAGE_MODELING: (WritingOptions, SamplingOptions)},
+    )
     if json_ and out is not None:
         raise OptionError("--json prints to the terminal and --out writes a file; give one of them")
-    if update and input is None:
+    if task == LANGUAGE_MODELING:
+        if plot is not None:
+            raise OptionError("--plot: there is no picture of a text; leave it out")
+        writing, sampling = WritingOptions(**own[0]), SamplingOptions(**own[1])
+        _write(model, input or "", writing, sampling, out, as_json=json_)
+    else:
+        _check_ending("--out", out, TABLE_FORMATS)
+        _check_ending("--plot", plot, PLOT_FORMATS[FORECASTING])
+        _forecast(model, input, ForecastOptions(**own[0]), out, plot, as_json=json_)
+
+
+def _forecast(
+    model: Path,
+    input: str | None,
+    chosen: ForecastOptions,
+    out: Path | None,
+    plot: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    import carousel
+
+    if chosen.update and input is None:
         raise OptionError("--update needs the new rows; give them as INPUT")
+    future = None if chosen.future is None else str(Path(chosen.future).expanduser())
     forecaster = carousel.load(model)
-    if update:
+    if chosen.update:
         forecaster.update(input)
-    frame = forecaster.predict(None if update else input, future=future, plot=plot)
+    frame = forecaster.predict(None if chosen.update else input, future=future, plot=plot)
     if out is not None:
         write_atomically(out, _table_bytes(frame, out.suffix.lower()))
         print(f"wrote {len(frame):,} rows to {out}", file=sys.stderr)
-    elif json_:
+    elif as_json:
         print(frame.write_json())
     else:
         sys.stdout.write(frame.write_csv())
-    if update:  # after the answer: an update whose answer was lost can be given again
+    if chosen.update:  # after the answer: an update whose answer was lost can be given again
         print(end="", flush=True)
         forecaster.save(model, force=True)
         print(f"carried {model} forward over {input}", file=sys.stderr)
+
+
+def _write(
+    model: Path,
+    prompt: str,
+    writing: WritingOptions,
+    sampling: SamplingOptions,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    import carousel
+
+    language_model = carousel.load(model)
+    if writing.score:
+        scored = language_model.score(prompt)
+        text = json.dumps(scored.to_dict()) if as_json else str(scored)
+        if out is None:
+            print(text)
+        else:
+            write_atomically(out, f"{text}\n".encode())
+        return
+    pieces = language_model.stream(
+        prompt,
+        max_tokens=writing.max_tokens,
+        stop=writing.stop,
+        seed=writing.seed,
+        options=sampling,
+    )
+    if as_json:
+        print(json.dumps({"prompt": prompt, "text": "".join(pieces)}, ensure_ascii=False))
+    elif out is not None:
+        text = prompt + "".join(pieces)
+        write_atomically(out, f"{text}\n".encode())
+        print(f"wrote {len(text):,} characters to {out}", file=sys.stderr)
+    else:
+        print(prompt, end="", flush=True)
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print()
+
+
+def _own_values(
+    task: str, values: Mapping[str, Any], classes: Mapping[str, tuple[type, ...]]
+) -> list[dict[str, Any]]:
+    """Returns the values of each options class of a task, and refuses those of another task."""
+    own = {f.name for cls in classes.get(task, ()) for f in dataclasses.fields(cls)}
+    for other, theirs in classes.items():
+        names = {field.name for cls in theirs for field in dataclasses.fields(cls)}
+        if foreign := [name for name in values if name in names - own]:
+            raise OptionError(
+                f"--{foreign[0].replace('_', '-')} is for {other}, and this is a model for {task}; "
+                f"leave it out"
+            )
+    return split_values(values, *classes[task]) if task in classes else [dict(values)]
 
 
 def _table_bytes(frame: Any, kind: str) -> bytes:
@@ -121,14 +255,17 @@ def _table_bytes(frame: Any, kind: str) -> bytes:
     return content.getvalue()
 
 
-def _check_output(option: str, path: Path | None, endings: tuple[str, ...], force: bool) -> None:
+def _check_place(path: Path | None, force: bool) -> None:
     """Refuses, before any work is done, a file that could not be written at its end."""
-    if path is None:
-        return
-    if path.suffix.lower() not in endings:
+    if path is not None:
+        check_file_target(path, force=force)
+
+
+def _check_ending(option: str, path: Path | None, endings: tuple[str, ...]) -> None:
+    """Refuses a file of a kind that is not written."""
+    if path is not None and path.suffix.lower() not in endings:
         known = f"{', '.join(endings[:-1])} or {endings[-1]}"
         raise OptionError(f"{option} expects a name ending in {known}, got {path.name!r}")
-    check_file_target(path, force=force)
 
 
 def _json_values(value: Any) -> Any:

@@ -16,6 +16,7 @@ VARIANTS: dict[str, object] = {
     "coupled": False,
     "cell_clip": None,
     "recurrent_dropout": 0.0,
+    "weight_dropout": 0.0,
     "zoneout_h": 0.0,
     "zoneout_c": 0.0,
 }

@@ -24,7 +24,7 @@ from carousel.engines.selection import check_name, prefers_compiled
 from carousel.nn.cudnn import flatten_weights
 from carousel.nn.initialization import initialize_
 from carousel.nn.layout import Arguments, Padded, Sizes, arguments, padded
-from carousel.nn.masks import draw_masks
+from carousel.nn.masks import draw_masks, drop_weights
 from carousel.nn.options import check_dropout, check_flags, check_sizes, check_variant, described
 from carousel.nn.parameters import shapes, suffixes
 from carousel.nn.stepper import Stepper
@@ -58,6 +58,8 @@ class LSTM(torch.nn.Module):
         cell_clip: bound of the memory cell's size, above 0; None for none.
         recurrent_dropout: probability, below 1, on h where the gates read it, in training; one mask
             a sequence, layer and direction, the same at every step.
+        weight_dropout: probability, below 1, on the elements of ``weight_hh`` in training; one
+            mask a call, the same at every step and for every sequence.
         zoneout_h: probability, below 1, that an element of h keeps its old value, drawn at each
             step in training to a resolution of 2^-16; in evaluation the mean is taken.
         zoneout_c: the same for the memory cell.
@@ -72,7 +74,8 @@ class LSTM(torch.nn.Module):
     Reference:
         Hochreiter and Schmidhuber (1997), doi:10.1162/neco.1997.9.8.1735; projections: Sak, Senior
         and Beaufays (2014), arXiv:1402.1128; two directions: Graves and Schmidhuber (2005),
-        doi:10.1016/j.neunet.2005.06.042; variants: see ``carousel.engines.CellVariant``.
+        doi:10.1016/j.neunet.2005.06.042; weight dropout: Merity, Keskar and Socher (2018),
+        arXiv:1708.02182, section 2; variants: see ``carousel.engines.CellVariant``.
     """
 
     weight_ih_l0: Parameter
@@ -83,6 +86,7 @@ class LSTM(torch.nn.Module):
     coupled: bool = False
     cell_clip: float | None = None
     recurrent_dropout: float = 0.0
+    weight_dropout: float = 0.0
     zoneout_h: float = 0.0
     zoneout_c: float = 0.0
     initialization: str = "pytorch"
@@ -107,6 +111,7 @@ class LSTM(torch.nn.Module):
         coupled: bool = False,
         cell_clip: float | None = None,
         recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         zoneout_h: float = 0.0,
         zoneout_c: float = 0.0,
         initialization: str = "pytorch",
@@ -117,7 +122,7 @@ class LSTM(torch.nn.Module):
         check_sizes(input_size, hidden_size, num_layers, proj_size)
         check_flags(bias=bias, batch_first=batch_first, peepholes=peepholes, coupled=coupled)
         check_dropout(dropout, num_layers)
-        check_variant(cell_clip, recurrent_dropout, zoneout_h, zoneout_c)
+        check_variant(cell_clip, recurrent_dropout, weight_dropout, zoneout_h, zoneout_c)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -129,6 +134,7 @@ class LSTM(torch.nn.Module):
         self.preferred_engine = check_name(engine)
         self.peepholes, self.coupled, self.cell_clip = peepholes, coupled, cell_clip
         self.recurrent_dropout = float(recurrent_dropout)
+        self.weight_dropout = float(weight_dropout)
         self.zoneout_h, self.zoneout_c = float(zoneout_h), float(zoneout_c)
         self.initialization, self.forget_bias, self.chrono = initialization, forget_bias, chrono
         for suffix in self._suffixes():
@@ -271,7 +277,7 @@ class LSTM(torch.nn.Module):
             self.num_layers == 1
             and not (self.bidirectional or self.batch_first or self.proj_size)
             and not (self.coupled or self.peepholes or self.recurrent_dropout)
-            and not (self.zoneout_h or self.zoneout_c)
+            and not (self.weight_dropout or self.zoneout_h or self.zoneout_c)
             and self.cell_clip is None
             and prefers_compiled(self.preferred_engine)
         )
@@ -334,9 +340,10 @@ class LSTM(torch.nn.Module):
         )
 
     def _run(self, call: Arguments, *, trace: bool) -> EngineResult:
-        variant, masks = self._variant, None
+        variant, masks, weights = self._variant, None, self._weights()
         if self.training:
             masks = draw_masks(len(call.inputs), call.state, self.recurrent_dropout, variant)
+            weights = drop_weights(weights, self.weight_dropout)
         options = EngineOptions(
             bidirectional=self.bidirectional,
             dropout=self.dropout if self.training else 0.0,
@@ -346,4 +353,4 @@ class LSTM(torch.nn.Module):
             variant=variant,
             masks=masks,
         )
-        return engines.run(self.preferred_engine, call.inputs, call.state, self._weights(), options)
+        return engines.run(self.preferred_engine, call.inputs, call.state, weights, options)

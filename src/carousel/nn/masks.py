@@ -1,4 +1,4 @@
-"""The random choices of one call, drawn before an engine runs: recurrent dropout and zoneout.
+"""The random choices of one call, drawn before an engine runs: dropout and zoneout.
 
 Shape letters: T time, B batch, H hidden size, P projection size (H where there is none), L layers,
 D directions.
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from carousel.engines import CellVariant, LayerMasks, State
+from carousel.engines import CellVariant, LayerMasks, LayerWeights, State
 
 # Probabilities of zoneout are whole multiples of 1/65536: 16 random bits decide one element.
 RESOLUTION = 2.0**-16
@@ -42,6 +42,22 @@ def draw_masks(
             bernoulli(variant.zoneout_c, T, c) if variant.zoneout_c else None,
         )
         for h, c in zip(*state, strict=True)
+    )
+
+
+def drop_weights(weights: tuple[LayerWeights, ...], rate: float) -> tuple[LayerWeights, ...]:
+    """Returns the weights with elements of each ``weight_hh`` zeroed, the others times 1/(1-rate).
+
+    Args:
+        weights: of each layer and direction.
+        rate: the probability, below 1; at 0 the weights are returned as they came.
+
+    Reference: DropConnect on the recurrent weights, arXiv:1708.02182, section 2.
+    """
+    if rate == 0:
+        return weights
+    return tuple(
+        one._replace(weight_hh=torch.dropout(one.weight_hh, rate, True)) for one in weights
     )
 
 

@@ -26,6 +26,7 @@ DEFAULTS = {
     "coupled": False,
     "cell_clip": None,
     "recurrent_dropout": 0,
+    "weight_dropout": 0,
     "zoneout_h": 0,
     "zoneout_c": 0,
     "initialization": "pytorch",
@@ -72,7 +73,11 @@ def check_dropout(dropout: float, num_layers: int) -> None:
 
 
 def check_variant(
-    cell_clip: float | None, recurrent_dropout: float, zoneout_h: float, zoneout_c: float
+    cell_clip: float | None,
+    recurrent_dropout: float,
+    weight_dropout: float,
+    zoneout_h: float,
+    zoneout_c: float,
 ) -> None:
     """Raises an OptionError for a bound or a probability that no cell can have."""
     if cell_clip is not None and not (is_number(cell_clip) and 0 < cell_clip < math.inf):
@@ -80,7 +85,8 @@ def check_variant(
             f"cell_clip: expected the largest size of a memory cell's value, a number above 0, got "
             f"{cell_clip!r}. None is for no bound"
         )
-    rates = {"recurrent_dropout": recurrent_dropout, "zoneout_h": zoneout_h}
+    rates = {"recurrent_dropout": recurrent_dropout, "weight_dropout": weight_dropout}
+    rates["zoneout_h"] = zoneout_h
     for name, rate in {**rates, "zoneout_c": zoneout_c}.items():
         if not is_number(rate) or not 0 <= rate < 1:
             raise OptionError(

@@ -10,7 +10,10 @@ from carousel.errors import ModelError, unknown_name
 from carousel.tasks.model_folder import ModelFolder
 
 # Task name: the module and the class that loads it.
-TASKS = {"forecasting": ("carousel.tasks.forecasting", "Forecaster")}
+TASKS = {
+    "forecasting": ("carousel.tasks.forecasting", "Forecaster"),
+    "language-modeling": ("carousel.tasks.language_modeling", "LanguageModel"),
+}
 
 
 def load(folder: str | Path) -> Any:

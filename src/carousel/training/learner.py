@@ -21,7 +21,7 @@ class Learner:
 
     def __init__(self, module: nn.Module, options: RunOptions) -> None:
         self.module = module
-        self.clip_norm = options.clip_norm
+        self.clip_norm = options.clip_norm or 0.0
         self.names: dict[Tensor, str] = {
             p: name for name, p in module.named_parameters() if p.requires_grad
         }

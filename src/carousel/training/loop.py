@@ -152,7 +152,7 @@ class _Run:
 
             share = None if batch is EXHAUSTED else to_device(batch, self.group.device)
             total, weight = self.gradients(share, ragged)
-            self.learning_rate = self.scheduled_rate()
+            self.learning_rate = self.scheduled_rate() * self.task.rate_factor(share)
             self.learner.update(self.learning_rate, self.grad_norm)
             counters.count_update(total, weight)
 

@@ -44,9 +44,9 @@ class RunOptions:
     batch_size: int | None = option(
         default=None, help="examples for each update, over all processes", unit="examples", low=1
     )
-    optimizer: str = option(
-        default="adamw",
-        help="rule that turns gradients into updates",
+    optimizer: str | None = option(
+        default=None,
+        help="rule that turns gradients into updates; adamw where the task has no other",
         choices=("adamw", "adam", "sgd"),
         source="AdamW: arXiv:1711.05101; Adam: arXiv:1412.6980",
     )
@@ -62,9 +62,10 @@ class RunOptions:
     momentum: float | None = option(
         default=None, help="share of the last update kept in the next (sgd only)", low=0.0, high=1.0
     )
-    clip_norm: float = option(
-        default=1.0,
-        help="longest gradient allowed, as its Euclidean norm; 0 allows any",
+    clip_norm: float | None = option(
+        default=None,
+        help="longest gradient allowed, as its Euclidean norm; 0 allows any; 1 where the task has "
+        "no other",
         low=0.0,
         source="arXiv:1211.5063, section 3.2",
     )
@@ -152,7 +153,7 @@ class RunOptions:
             raise OptionError(
                 "option 'resume' goes on with a run, 'restart' gives it up; leave one of them out"
             )
-        if self.momentum is not None and self.optimizer != "sgd":
+        if self.momentum is not None and self.optimizer not in (None, "sgd"):
             raise OptionError(
                 f"option 'momentum' belongs to optimizer 'sgd', got optimizer {self.optimizer!r}; "
                 "leave one of them out"
@@ -185,10 +186,13 @@ class RunOptions:
         """
         if all(getattr(self, name) is None for name in BUDGETS):
             raise OptionError(f"expected a budget, got none; give one of {', '.join(BUDGETS)}")
-        sgd = self.optimizer == "sgd"
+        optimizer = self.optimizer or "adamw"
+        sgd = optimizer == "sgd"
         return self.filled(
+            optimizer=optimizer,
+            clip_norm=1.0,
             learning_rate=0.1 if sgd else 1e-3,
-            weight_decay=0.01 if self.optimizer == "adamw" else 0.0,
+            weight_decay=0.01 if optimizer == "adamw" else 0.0,
             average=0.0,
             **({"momentum": 0.9} if sgd else {}),
         )

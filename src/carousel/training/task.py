@@ -56,6 +56,13 @@ class Task(Protocol[Batch]):
         """
         ...
 
+    def rate_factor(self, batch: Batch | None) -> float:
+        """Returns what the step size is multiplied by for this batch, the same on every rank.
+
+        ``batch`` is None where this rank has no share.
+        """
+        return 1.0
+
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Returns scores on the validation data by name; called in evaluation mode, no gradients.
 

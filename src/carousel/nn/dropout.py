@@ -1,0 +1,47 @@
+"""Dropout that keeps its choice over time, and dropout of whole words.
+
+Shape letters: T time, B batch, F features, V vocabulary, E embedding size.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def locked_dropout(x: Float[Tensor, "T B F"], rate: float, training: bool) -> Tensor:
+    """Zeroes the same features at every step of a sequence, and multiplies the rest by 1/(1-rate).
+
+    Args:
+        x: (T, B, F).
+        rate: probability of a feature of a sequence to be zeroed.
+        training: whether anything is done.
+
+    Returns:
+        (T, B, F).
+
+    Reference: variational dropout, Gal and Ghahramani (2016), arXiv:1512.05287; as in Merity,
+    Keskar and Socher (2018), arXiv:1708.02182, section 4.2.
+    """
+    if not training or rate == 0:
+        return x
+    return x * torch.dropout(x.new_ones(1, *x.shape[1:]), rate, True)
+
+
+def word_dropout(weight: Float[Tensor, "V E"], rate: float, training: bool) -> Tensor:
+    """Zeroes whole rows of an embedding matrix, and multiplies the rest by 1/(1-rate).
+
+    Args:
+        weight: (V, E), a row for each word.
+        rate: probability of a row to be zeroed.
+        training: whether anything is done.
+
+    Returns:
+        (V, E).
+
+    Reference: embedding dropout, arXiv:1512.05287; arXiv:1708.02182, section 4.3.
+    """
+    if not training or rate == 0:
+        return weight
+    return weight * torch.dropout(weight.new_ones(weight.shape[0], 1), rate, True)

@@ -1,0 +1,160 @@
+"""What a fit leaves behind: network, tokenizer, baselines, and which text it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+from torch import Tensor
+
+from carousel.data.texts import Texts
+from carousel.data.tokenizers import Tokenizer, tokenizer_from_json
+from carousel.errors import CarouselError, ModelError
+from carousel.options import from_dict, to_dict
+from carousel.tasks.language_modeling.network import LanguageNetwork
+from carousel.tasks.language_modeling.ngrams import NgramModel
+from carousel.tasks.language_modeling.options import LanguageModelingOptions
+from carousel.tasks.language_modeling.plan import Plan
+from carousel.training import HISTORY_FILE
+
+TOKENIZER_FILE = "tokenizer.json"
+NGRAMS_FILE = "ngrams.safetensors"
+_STATISTICS = "statistics."  # of the gradients, beside the network's weights
+_DAMAGED = "fit the model again or take it from a copy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A text that fitting has read: its first characters, and their digest (``Texts``)."""
+
+    characters: int
+    digest: str
+
+    def begin_of_unseen(self, texts: Texts) -> int:
+        """Returns where the rest of a text begins that itself begins with what was seen, else 0."""
+        if texts.measure().characters < self.characters:
+            return 0
+        return self.characters if texts.prefix_digest(self.characters) == self.digest else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A trained language model's parts.
+
+    Attributes:
+        options: as they were given.
+        plan: what the data decided.
+        tokenizer: learned from the training text.
+        network: trained, in evaluation mode.
+        ngrams: baselines by name, the best first.
+        statistics: of the gradients, for dynamic evaluation.
+        several: whether training had several documents, so that their ends are predicted.
+        seen: what fitting has read.
+        about: what the model card tells.
+    """
+
+    options: LanguageModelingOptions
+    plan: Plan
+    tokenizer: Tokenizer
+    network: LanguageNetwork
+    ngrams: Mapping[str, NgramModel]
+    statistics: Mapping[str, Tensor]
+    several: bool
+    seen: Seen
+    about: Mapping[str, Any]
+
+    @property
+    def boundary(self) -> int | None:
+        """The token at which the state is zeroed; None where training had one document."""
+        return self.tokenizer.end if self.several else None
+
+    def config(self) -> dict[str, Any]:
+        """Returns the plain values of ``config.json``."""
+        return {
+            "options": to_dict(self.options),
+            "plan": self.plan.to_dict(),
+            "several": self.several,
+            "seen": {"characters": self.seen.characters, "digest": self.seen.digest},
+            "about": dict(self.about),
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns weights and statistics by name."""
+        weights = dict(self.network.state_dict())
+        if self.plan.tied:  # the same memory under two names
+            del weights["head.weight"]
+        return {**weights, **{_STATISTICS + name: t for name, t in self.statistics.items()}}
+
+    def assets(self) -> dict[str, bytes]:
+        """Returns the other files of the model's folder."""
+        arrays = {
+            f"{name}/{key}": np.ascontiguousarray(value)
+            for name, model in self.ngrams.items()
+            for key, value in model.tensors().items()
+        }
+        return {
+            TOKENIZER_FILE: self.tokenizer.to_json().encode(),
+            NGRAMS_FILE: safetensors.numpy.save(arrays),
+        }
+
+    @classmethod
+    def restore(
+        cls,
+        config: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        assets: Mapping[str, bytes],
+    ) -> Fitted:
+        """Takes back what ``config``, ``tensors`` and ``assets`` returned.
+
+        Raises:
+            ModelError: where the parts do not fit together.
+        """
+        for name in (TOKENIZER_FILE, NGRAMS_FILE, HISTORY_FILE):
+            if name not in assets:
+                raise ModelError(f"the model folder lacks {name}; {_DAMAGED}")
+        try:
+            tokenizer = tokenizer_from_json(assets[TOKENIZER_FILE].decode())
+            options = from_dict(LanguageModelingOptions, config["options"])
+            plan = Plan.from_dict(config["plan"])
+            network = LanguageNetwork(len(tokenizer), **plan.network())
+            weights = {n: t for n, t in tensors.items() if not n.startswith(_STATISTICS)}
+            if plan.tied:
+                weights["head.weight"] = weights["embedding.weight"]
+            network.load_state_dict(weights)
+            statistics = {
+                name.removeprefix(_STATISTICS): t
+                for name, t in tensors.items()
+                if name.startswith(_STATISTICS)
+            }
+            return cls(
+                options=options,
+                plan=plan,
+                tokenizer=tokenizer,
+                network=network.eval(),
+                ngrams=_restored(safetensors.numpy.load(assets[NGRAMS_FILE])),
+                statistics=statistics,
+                several=bool(config["several"]),
+                seen=Seen(**config["seen"]),
+                about=config["about"],
+            )
+        except (KeyError, TypeError, RuntimeError, ValueError, SafetensorError) as error:
+            if isinstance(error, ModelError):
+                raise
+            reason = str(error).splitlines()[0] if str(error) else ""
+            kind = "" if isinstance(error, CarouselError) else f"{type(error).__name__}: "
+            raise ModelError(
+                f"the model folder's parts do not fit together ({kind}{reason}); {_DAMAGED}"
+            ) from error
+
+
+def _restored(arrays: Mapping[str, np.ndarray]) -> dict[str, NgramModel]:
+    grouped: dict[str, dict[str, np.ndarray]] = {}
+    for path, value in arrays.items():
+        name, key = path.split("/", 1)
+        grouped.setdefault(name, {})[key] = value
+    found = {name: NgramModel.from_tensors(own) for name, own in grouped.items()}
+    return dict(sorted(found.items(), key=lambda item: -item[1].order))

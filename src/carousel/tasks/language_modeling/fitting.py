@@ -1,0 +1,151 @@
+"""Fitting: from a text to a trained model's parts, top to bottom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from carousel.data.texts import Texts
+from carousel.data.tokenizers import Tokenizer
+from carousel.errors import OptionError
+from carousel.options import to_dict
+from carousel.tasks.language_modeling.adaptation import gradient_statistics
+from carousel.tasks.language_modeling.data import (
+    Part,
+    cuts,
+    learn_tokenizer,
+    open_texts,
+    tokenize,
+)
+from carousel.tasks.language_modeling.fitted import Fitted, Seen
+from carousel.tasks.language_modeling.network import LanguageNetwork
+from carousel.tasks.language_modeling.ngrams import NgramModel
+from carousel.tasks.language_modeling.options import LanguageModelingOptions
+from carousel.tasks.language_modeling.plan import make_plan
+from carousel.tasks.language_modeling.softmax import FullSoftmax
+from carousel.tasks.language_modeling.training import LanguageModelingTask
+from carousel.training import History, Progress, RunOptions, train
+
+_NGRAM_TOKENS = 2_000_000  # of the training text that the baselines count
+_NGRAM_ORDER = {"characters": 7, "bytes": 7, "words": 5, "subwords": 4}
+_STATISTICS_STEPS = {"characters": 20, "bytes": 20, "words": 5, "subwords": 5}
+
+
+def fitted_to(
+    data: Any,
+    valid: Any,
+    options: LanguageModelingOptions,
+    run: RunOptions | None,
+    progress: Progress | None,
+) -> tuple[Fitted, History]:
+    """Trains on all of a text but its holdout; see ``LanguageModel.fit``."""
+    texts = open_texts(data, options)
+    training_end, seen_end = cuts(texts, options, validates=valid is None)
+    extent = texts.measure()
+    several = extent.documents > 1
+    tokenizer = learn_tokenizer(texts, training_end, options)
+    part = tokenize(texts, tokenizer, 0, training_end, ends=several)
+    optimizer = None if run is None else run.optimizer
+    plan, defaults = make_plan(options, len(tokenizer), len(part), optimizer)
+    validation = _validation_part(texts, tokenizer, valid, options, training_end, seen_end, several)
+    run = (run or RunOptions()).filled(**defaults)
+    _check_columns(part, run)
+    with torch.random.fork_rng():
+        torch.manual_seed(run.seed)
+        network = LanguageNetwork(len(tokenizer), **plan.network())
+    if plan.samples and isinstance(network.head, FullSoftmax):
+        counts = torch.bincount(
+            torch.from_numpy(part.tokens[1:].astype("int64")), minlength=len(tokenizer)
+        )
+        network.head.sample_by(counts, plan.samples)
+    digest = texts.prefix_digest(seen_end)
+    task = LanguageModelingTask(
+        network,
+        part.tokens,
+        part.tokens[:0] if validation is None else validation.tokens,
+        plan,
+        run,
+        boundary=tokenizer.end if several else None,
+        source=texts.name,
+        fingerprint={"data": digest, **to_dict(options)},
+        introduction=_introduction(part, tokenizer, network),
+    )
+    result = train(task, run, progress)
+    network.cpu()
+    counted = part.tokens[1:][-_NGRAM_TOKENS:]
+    order = _NGRAM_ORDER[tokenizer.kind]
+    fitted = Fitted(
+        options=options,
+        plan=plan,
+        tokenizer=tokenizer,
+        network=network,
+        ngrams={
+            f"{order}-gram": NgramModel.fit(counted, len(tokenizer), order),
+            "unigram": NgramModel.fit(counted, len(tokenizer), 1),
+        },
+        statistics=gradient_statistics(network, part.tokens, _STATISTICS_STEPS[tokenizer.kind]),
+        several=several,
+        seen=Seen(characters=seen_end, digest=digest),
+        about={
+            "source": texts.name,
+            "documents": extent.documents,
+            "characters": extent.characters,
+            "training_tokens": len(part),
+            "training_characters": part.characters,
+            "validation": _validation_words(validation, valid),
+            "holdout_characters": extent.characters - seen_end,
+            "steps": result.steps,
+            "epochs": result.epochs,
+            "minutes": round(result.seconds / 60, 2),
+            "stop_reason": result.stop_reason,
+            "validation_nats": result.best_score,
+            "best_step": result.best_step,
+            "run": run.complete().deciding(),
+            "torch": torch.__version__,
+        },
+    )
+    return fitted, result.history
+
+
+def _validation_part(
+    texts: Texts,
+    tokenizer: Tokenizer,
+    valid: Any,
+    options: LanguageModelingOptions,
+    begin: int,
+    end: int,
+    several: bool,
+) -> Part | None:
+    """Returns the text that chooses the weights: ``valid``, or what lies before the holdout."""
+    if valid is None:
+        if begin == end:
+            return None
+        return tokenize(texts, tokenizer, begin, end, ends=several)
+    return tokenize(open_texts(valid, options), tokenizer, 0, None, ends=several)
+
+
+def _validation_words(part: Part | None, valid: Any) -> str:
+    if part is None:
+        return "none; the last weights were kept"
+    place = "" if valid is None else f" of {valid if isinstance(valid, str | Path) else 'a list'}"
+    return f"{len(part):,} tokens, {part.characters:,} characters{place}, which chose the weights"
+
+
+def _check_columns(part: Part, run: RunOptions) -> None:
+    assert run.batch_size is not None
+    if len(part) < run.batch_size:
+        raise OptionError(
+            f"batch_size expects at most one column for each of the {len(part):,} training tokens, "
+            f"got {run.batch_size}; give less, or more text"
+        )
+
+
+def _introduction(part: Part, tokenizer: Tokenizer, network: LanguageNetwork) -> str:
+    parameters = sum(p.numel() for p in network.parameters())
+    documents = f"{part.documents:,} documents, " if part.documents > 1 else ""
+    return (
+        f"{documents}{len(part):,} training tokens of {part.characters:,} characters; "
+        f"{len(tokenizer):,} different {tokenizer.kind}; {parameters:,} parameters"
+    )

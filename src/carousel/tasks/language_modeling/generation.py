@@ -1,0 +1,143 @@
+"""Text from a language model, token by token, in constant memory: the state is all that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from carousel.data.tokenizers import Decoder, Tokenizer
+from carousel.decoding.sampling import Sampler, SamplingOptions
+from carousel.nn import State
+from carousel.tasks.language_modeling.evaluation import initial_state
+from carousel.tasks.language_modeling.network import LanguageNetwork
+
+_PROMPT_STEPS = 256  # tokens of a prompt that are read in one call
+
+
+class NetworkStepper:
+    """Feeds a network one token at a time; nothing is computed twice.
+
+    Args:
+        network: in evaluation mode; its weights must not change meanwhile.
+    """
+
+    def __init__(self, network: LanguageNetwork) -> None:
+        self._embedding = network.embedding.weight
+        self._head = network.head
+        self._network = network
+        self._steps = [layer.stepper() for layer in network.layers]
+        self._state = initial_state(network)
+
+    def read(self, tokens: Sequence[int]) -> Tensor:
+        """Reads tokens in as few calls as possible; returns the scores (1, V) of the next one."""
+        device = self._embedding.device
+        state = [stepper.state for stepper in self._steps]
+        for first in range(0, len(tokens), _PROMPT_STEPS):
+            some = torch.tensor(tokens[first : first + _PROMPT_STEPS], device=device)[:, None]
+            found = self._network(some, state)
+            state = found.state
+        for stepper, one in zip(self._steps, state, strict=True):
+            stepper.state = State(*one)
+        return self._head.logits(found.dropped[-1])
+
+    def step(self, token: int) -> Tensor:
+        """Reads one token; returns the scores (1, V) of the next one."""
+        x = self._embedding[token : token + 1]
+        for stepper in self._steps:
+            x = stepper.step(x)
+        return self._head.logits(x)
+
+
+def generated_tokens(
+    network: LanguageNetwork,
+    prompt: Sequence[int],
+    options: SamplingOptions,
+    *,
+    seed: int,
+    forbidden: Sequence[int] = (),
+) -> Iterator[int]:
+    """Yields tokens behind a prompt for ever.
+
+    Args:
+        network: in evaluation mode.
+        prompt: at least one token, the boundary of documents for none.
+        options: how they are drawn.
+        seed: of the draws.
+        forbidden: tokens that are never drawn.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    sampler = Sampler(options, generator)
+    penalizes = options.repetition_penalty != 1
+    seen = torch.zeros(network.vocabulary, dtype=torch.bool)
+    seen[list(prompt)] = True
+    never = torch.zeros(1, network.vocabulary, dtype=torch.bool)
+    never[0, list(forbidden)] = True
+    # Left between two tokens, so that the caller's own code does not run in this mode.
+    with torch.inference_mode():
+        stepper = NetworkStepper(network)
+        logits = stepper.read(prompt)
+    while True:
+        with torch.inference_mode():
+            logits = logits.float().cpu()
+            if forbidden:
+                logits = logits.masked_fill(never, -torch.inf)
+            before = seen.nonzero().T if penalizes else None
+            token = int(sampler.sample(logits, before))
+            if penalizes:
+                seen[token] = True
+        yield token
+        with torch.inference_mode():
+            logits = stepper.step(token)
+
+
+def generated_text(
+    tokenizer: Tokenizer, tokens: Iterator[int], stop: Sequence[str], most: int | None
+) -> Iterator[str]:
+    """Yields text as it comes, until a token that ends documents, a stop string, or enough tokens.
+
+    What may be the begin of a stop string is held back until it is clear; the stop string itself is
+    not part of the text.
+
+    Args:
+        tokenizer: which makes text of tokens.
+        tokens: as ``generated_tokens`` yields them.
+        stop: strings that end the text.
+        most: how many tokens; None for no end.
+    """
+    decoder = Decoder(tokenizer)
+    longest = max((len(s) for s in stop), default=1) - 1
+    held = ""
+    count = 0
+    while most is None or count < most:
+        token = next(tokens)
+        count += 1
+        if token == tokenizer.end:
+            break
+        held += decoder.feed(token)
+        ends = [at for s in stop if (at := held.find(s)) >= 0]
+        if ends:
+            yield held[: min(ends)]
+            return
+        keep = _overlap(held, stop, longest)
+        if len(held) > keep:
+            yield held[: len(held) - keep]
+            held = held[len(held) - keep :]
+    held += decoder.finish()
+    if held:
+        yield held
+
+
+def _overlap(text: str, stop: Sequence[str], longest: int) -> int:
+    """Returns how many of the last characters may be the begin of a stop string."""
+    for size in range(min(longest, len(text)), 0, -1):
+        if any(s.startswith(text[-size:]) for s in stop):
+            return size
+    return 0
+
+
+def prompt_tokens(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """Returns a prompt as tokens, behind the boundary that every document begins with."""
+    return [tokenizer.end, *np.asarray(tokenizer.encode(prompt, source="the prompt")).tolist()]

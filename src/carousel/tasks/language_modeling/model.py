@@ -1,0 +1,271 @@
+"""The language model: fit, evaluate, generate, score, save, load."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from carousel.data.tokenizers import Tokenizer
+from carousel.decoding.sampling import SamplingOptions
+from carousel.errors import DataError, ModelError, OptionError
+from carousel.tasks.language_modeling.adaptation import AdaptationOptions
+from carousel.tasks.language_modeling.card import write_card
+from carousel.tasks.language_modeling.data import TASK, open_texts, options_for, tokenize
+from carousel.tasks.language_modeling.fitted import Fitted
+from carousel.tasks.language_modeling.fitting import fitted_to
+from carousel.tasks.language_modeling.generation import (
+    generated_text,
+    generated_tokens,
+    prompt_tokens,
+)
+from carousel.tasks.language_modeling.network import LanguageNetwork
+from carousel.tasks.language_modeling.options import LanguageModelingOptions
+from carousel.tasks.language_modeling.report import Report
+from carousel.tasks.language_modeling.scoring import ScoredText, evaluate_part, score_text
+from carousel.tasks.model_folder import ModelFolder, check_model_target
+from carousel.training import HISTORY_FILE, History, Progress, RunOptions
+
+
+class LanguageModel:
+    """Predicts the next token of a text: a character, a byte, a word or a part of one.
+
+        model = LanguageModel().fit("book.txt")
+        print(model.evaluate("book.txt"))
+        print(model.generate("It was a dark"))
+
+    Args:
+        options: a ready ``LanguageModelingOptions``, or
+        **values: its fields by name.
+
+    Raises:
+        OptionError: for an unknown option (names the nearest) or a value out of range.
+    """
+
+    def __init__(self, options: LanguageModelingOptions | None = None, /, **values: Any) -> None:
+        if not isinstance(options, LanguageModelingOptions | None):
+            raise OptionError(
+                f"expected LanguageModelingOptions, or single options by name such as "
+                f"tokenizer='words', got {options!r}"
+            )
+        if options is not None and values:
+            raise OptionError("give either an options object or single options, not both")
+        given = dataclasses.asdict(options) if options is not None else values
+        self.options = LanguageModelingOptions(**given)
+        self._given = given
+        self._fitted: Fitted | None = None
+        self._history = History()
+        self._card = ""
+
+    def fit(
+        self,
+        data: Any,
+        valid: Any = None,
+        run: RunOptions | None = None,
+        progress: Progress | None = None,
+    ) -> LanguageModel:
+        """Trains on all of a text but its holdout.
+
+        Args:
+            data: a path (text, JSON lines, either with .gz; a folder; a pattern), ``sample:NAME``,
+                or a list of texts.
+            valid: further text that chooses when to stop; by default what lies before the holdout.
+            run: how to train; what it leaves open has defaults.
+            progress: where to report; by default what ``run.progress`` says.
+
+        Returns:
+            This model.
+
+        Raises:
+            DataError: for text that cannot be used; names file, line and byte.
+            OptionError: for options that do not go together.
+        """
+        if not isinstance(run, RunOptions | None):
+            raise OptionError(
+                f"run expects RunOptions, such as RunOptions(max_minutes=10), got {run!r}"
+            )
+        options = options_for(data, self._given)
+        self._fitted, self._history = fitted_to(data, valid, options, run, progress)
+        self.options = options
+        self._card = ""
+        return self
+
+    def evaluate(
+        self,
+        data: Any,
+        *,
+        adaptation: AdaptationOptions | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        **values: Any,
+    ) -> Report:
+        """Scores text that fitting has not seen: every token once, in order, the state carried.
+
+        Args:
+            data: as for ``fit``. Of a text that begins with what was trained on, the rest.
+            adaptation: what the model may learn from the text while it reads, or
+            progress: told how many tokens are scored, and of how many.
+            **values: fields of ``AdaptationOptions`` by name, such as ``dynamic=True``.
+
+        Returns:
+            Perplexity in all units, beside an n-gram model's and the unigram's.
+
+        Raises:
+            DataError: where there is no text that is new to the model, or a token it lacks.
+        """
+        fitted = self._ready("evaluate")
+        if adaptation is not None and values:
+            raise OptionError("give either an options object or single options, not both")
+        adaptation = adaptation or AdaptationOptions(**values)
+        texts = open_texts(data, fitted.options)
+        begin = fitted.seen.begin_of_unseen(texts)
+        size = texts.measure().characters
+        if begin >= size:
+            raise DataError(
+                "no text to score: the model has seen all of it; give other text, or fit with a "
+                "holdout",
+                source=texts.name,
+            )
+        part = tokenize(texts, fitted.tokenizer, begin, None, ends=fitted.several)
+        scope = f"{part.characters:,} characters of {texts.name}"
+        if begin:
+            scope += f", behind the {begin:,} that fitting has seen"
+        return evaluate_part(fitted, part, scope, adaptation, progress)
+
+    def score(self, text: str) -> ScoredText:
+        """Says how likely a text is as a document, token by token.
+
+        Raises:
+            DataError: for an empty text, or a character that the model does not know.
+        """
+        return score_text(self._ready("score"), text)
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        max_tokens: int = 500,
+        stop: str | Sequence[str] = (),
+        seed: int = 0,
+        options: SamplingOptions | None = None,
+        **values: Any,
+    ) -> str:
+        """Writes on from a prompt.
+
+        Args:
+            prompt: what the text begins with; empty for the begin of a document.
+            max_tokens: most tokens written.
+            stop: strings at which to stop, themselves left out.
+            seed: of the draws; the same seed gives the same text.
+            options: how tokens are drawn, or
+            **values: fields of ``SamplingOptions`` by name, such as ``temperature=0.8``.
+
+        Returns:
+            The text behind the prompt.
+
+        Raises:
+            DataError: for a prompt with a character that the model does not know.
+            OptionError: for an option out of range.
+        """
+        return "".join(
+            self.stream(
+                prompt, max_tokens=max_tokens, stop=stop, seed=seed, options=options, **values
+            )
+        )
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        max_tokens: int | None = None,
+        stop: str | Sequence[str] = (),
+        seed: int = 0,
+        options: SamplingOptions | None = None,
+        **values: Any,
+    ) -> Iterator[str]:
+        """Yields what ``generate`` returns, as it is written; for ever without ``max_tokens``."""
+        fitted = self._ready("generate from")
+        if options is not None and values:
+            raise OptionError("give either an options object or single options, not both")
+        if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
+            raise OptionError(f"max_tokens expects a whole number from 1 on, got {max_tokens!r}")
+        stops = [stop] if isinstance(stop, str) else list(stop)
+        if not all(isinstance(s, str) and s for s in stops):
+            raise OptionError(f"stop expects strings that are not empty, got {stop!r}")
+        tokenizer = fitted.tokenizer
+        tokens = generated_tokens(
+            fitted.network,
+            prompt_tokens(tokenizer, prompt),
+            options or SamplingOptions(**values),
+            seed=seed,
+            forbidden=_never_written(fitted),
+        )
+        return generated_text(tokenizer, tokens, stops, max_tokens)
+
+    def save(self, folder: str | Path, *, force: bool = False) -> Path:
+        """Saves the model as a folder, whole or not at all.
+
+        Raises:
+            OutputError: where the folder exists and ``force`` is not set, or cannot be written.
+        """
+        fitted = self._ready("save")
+        check_model_target(folder, force=force)
+        return ModelFolder(
+            task=TASK,
+            config=fitted.config(),
+            tensors=fitted.tensors(),
+            assets={**fitted.assets(), HISTORY_FILE: self._history.to_bytes()},
+            card=self._card or write_card(fitted),
+        ).write(folder, force=force)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> LanguageModel:
+        """Loads a model that ``save`` wrote.
+
+        Raises:
+            ModelError: where it is missing, damaged, of another task or of a newer version.
+        """
+        return cls.from_folder(ModelFolder.read(folder, task=TASK))
+
+    @classmethod
+    def from_folder(cls, folder: ModelFolder) -> LanguageModel:
+        """Makes the model from a folder that has been read."""
+        fitted = Fitted.restore(folder.config, folder.tensors, folder.assets)
+        model = cls(fitted.options)
+        model._fitted = fitted
+        model._card = folder.card
+        model._history = History.from_bytes(folder.assets[HISTORY_FILE])
+        return model
+
+    @property
+    def history(self) -> History:
+        """The training run, record by record."""
+        return self._history
+
+    @property
+    def card(self) -> str:
+        """The model card, Markdown; that of a loaded model as it was found, notes and all."""
+        fitted = self._ready("describe")
+        return self._card or write_card(fitted)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What makes tokens of text."""
+        return self._ready("describe").tokenizer
+
+    @property
+    def network(self) -> LanguageNetwork:
+        """The trained network, in evaluation mode."""
+        return self._ready("describe").network
+
+    def _ready(self, verb: str) -> Fitted:
+        if self._fitted is None:
+            raise ModelError(f"there is nothing to {verb} yet; call fit first, or load a model")
+        return self._fitted
+
+
+def _never_written(fitted: Fitted) -> list[int]:
+    """Returns the tokens that are no text: the unknown word, and an end that was not learned."""
+    tokenizer = fitted.tokenizer
+    found = [] if tokenizer.unknown is None else [tokenizer.unknown]
+    return found if fitted.several else [*found, tokenizer.end]

@@ -1,0 +1,180 @@
+"""What the data decides: sizes, dropout, and how to train, from the number of tokens and types."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from carousel.tasks.language_modeling.options import LanguageModelingOptions
+
+_SAMPLED_FROM = 5_000  # tokens of a vocabulary above which training sums over a sample
+_SAMPLES = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The network's sizes and rates, with nothing left open.
+
+    Attributes:
+        embedding_size, hidden_size, num_layers, tied: see ``LanguageModelingOptions``.
+        cutoffs: first token of each group of rare ones; none for a softmax without groups.
+        samples: how many tokens the softmax sums over in training; 0 for all.
+        embedding_dropout, input_dropout, hidden_dropout, output_dropout, weight_dropout: rates.
+        alpha: weight of activation regularization, and
+        beta: of temporal activation regularization.
+        bptt: usual steps of a segment.
+        vary_bptt: whether they vary.
+    """
+
+    embedding_size: int
+    hidden_size: int
+    num_layers: int
+    tied: bool
+    cutoffs: tuple[int, ...]
+    samples: int
+    embedding_dropout: float
+    input_dropout: float
+    hidden_dropout: float
+    output_dropout: float
+    weight_dropout: float
+    alpha: float
+    beta: float
+    bptt: int
+    vary_bptt: bool
+
+    def network(self) -> dict[str, Any]:
+        """Returns the arguments of ``LanguageNetwork``."""
+        loss = ("samples", "alpha", "beta", "bptt", "vary_bptt")
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in loss}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return {**dataclasses.asdict(self), "cutoffs": list(self.cutoffs)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Plan:
+        """Takes back what ``to_dict`` returned."""
+        return cls(**{**values, "cutoffs": tuple(values["cutoffs"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Defaults:
+    """What is taken where an option is left open; docs/language-modeling.md has the comparison.
+
+    Attributes:
+        embedding_size, hidden_size, num_layers: of the network.
+        tied: whether output and embedding share their weights.
+        embedding_dropout, input_dropout, hidden_dropout, output_dropout, weight_dropout: rates.
+        bptt: steps of a segment.
+        run: defaults of ``RunOptions``.
+    """
+
+    embedding_size: int
+    hidden_size: int
+    num_layers: int
+    tied: bool
+    embedding_dropout: float = 0.0
+    input_dropout: float = 0.0
+    hidden_dropout: float = 0.0
+    output_dropout: float = 0.0
+    weight_dropout: float = 0.0
+    bptt: int = 64
+    run: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+_ADAM = {"optimizer": "adamw", "learning_rate": 4e-3, "average": 0.998, "batch_size": 16}
+_SGD = {
+    "optimizer": "sgd",
+    "learning_rate": 20.0,
+    "momentum": 0.0,
+    "weight_decay": 1.2e-6,  # as in AWD-LSTM's code
+    "clip_norm": 0.25,
+    "average": 0.999,
+    "batch_size": 20,
+}
+# Few types, such as characters and bytes: the output costs nothing, so nothing is shared or
+# sampled.
+_LETTERS = _Defaults(
+    embedding_size=64, hidden_size=512, num_layers=1, tied=False, bptt=48, run=_ADAM
+)
+# Many types, such as words and subwords.
+_WORDS = _Defaults(
+    embedding_size=400,
+    hidden_size=400,
+    num_layers=2,
+    tied=True,
+    embedding_dropout=0.05,
+    input_dropout=0.3,
+    hidden_dropout=0.25,
+    output_dropout=0.35,
+    weight_dropout=0.3,
+    bptt=70,
+    run=_SGD,
+)
+_FEW_TYPES = 1_000
+_COMMON = {"max_minutes": 10.0}
+
+
+def make_plan(
+    options: LanguageModelingOptions, vocabulary: int, num_tokens: int, optimizer: str | None = None
+) -> tuple[Plan, dict[str, Any]]:
+    """Fills in what the options leave open.
+
+    Args:
+        options: of the language model.
+        vocabulary: V.
+        num_tokens: of the training part.
+        optimizer: that the run was told to take; None for the default.
+
+    Returns:
+        The plan, and defaults for the training run.
+    """
+    base = _LETTERS if vocabulary < _FEW_TYPES else _WORDS
+    adaptive = options.softmax == "adaptive"
+    tied = base.tied and not adaptive if options.tied is None else options.tied
+
+    def given(name: str) -> Any:
+        value = getattr(options, name)
+        return getattr(base, name) if value is None else value
+
+    samples = options.samples
+    if samples is None:
+        many = options.softmax == "auto" and vocabulary > _SAMPLED_FROM
+        samples = _SAMPLES if many or options.softmax == "sampled" else 0
+    bptt = min(given("bptt"), max(2, num_tokens - 1))
+    columns = max(1, min(base.run["batch_size"], num_tokens // (2 * bptt)))
+    plan = Plan(
+        **{
+            name: given(name)
+            for name in (
+                "embedding_size",
+                "hidden_size",
+                "num_layers",
+                "embedding_dropout",
+                "input_dropout",
+                "hidden_dropout",
+                "output_dropout",
+                "weight_dropout",
+            )
+        },
+        tied=tied,
+        cutoffs=_cutoffs(vocabulary) if adaptive else (),
+        samples=samples,
+        alpha=options.activation_regularization,
+        beta=options.temporal_activation_regularization,
+        bptt=bptt,
+        vary_bptt=options.vary_bptt,
+    )
+    run = dict(base.run)
+    if optimizer not in (None, run["optimizer"]):  # to which its rates do not belong
+        run = {"average": run["average"]}
+    return plan, {**run, **_COMMON, "batch_size": columns}
+
+
+def _cutoffs(vocabulary: int) -> tuple[int, ...]:
+    """Returns the first token of each group of rare ones, each group several times the last."""
+    return tuple(c for c in (2_000, 10_000, 50_000, 250_000) if c < vocabulary - 1) or (
+        max(1, vocabulary // 2),
+    )

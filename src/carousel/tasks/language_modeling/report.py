@@ -1,0 +1,204 @@
+"""What an evaluation found: perplexity in every unit that others report, and the baselines'."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_LN2 = math.log(2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """How well a model predicts a text.
+
+        perplexity = exp(nats / tokens),   bits per character = nats / (characters · ln 2)
+
+    Attributes:
+        nats: of the whole text, the ends of documents included where the model predicts them.
+        tokens, characters, bytes, words: how many it has.
+    """
+
+    nats: float
+    tokens: int
+    characters: int
+    bytes: int
+    words: int
+
+    @property
+    def perplexity(self) -> float:
+        """Of a token; comparable between models of one tokenizer only."""
+        return _exp(self.nats / self.tokens)
+
+    @property
+    def nats_per_token(self) -> float:
+        """The loss that training minimises."""
+        return self.nats / self.tokens
+
+    @property
+    def nats_per_character(self) -> float:
+        """Comparable between all tokenizers that know every text."""
+        return self.nats / self.characters
+
+    @property
+    def bits_per_character(self) -> float:
+        """The same in bits."""
+        return self.nats_per_character / _LN2
+
+    @property
+    def bits_per_byte(self) -> float:
+        """The same for a byte of UTF-8."""
+        return self.nats / self.bytes / _LN2
+
+    @property
+    def word_perplexity(self) -> float:
+        """Of a word, line ends counted as words, whatever the tokens are."""
+        return _exp(self.nats / max(self.words, 1))
+
+    def to_dict(self) -> dict[str, float]:
+        """Returns all of them by name."""
+        return {
+            "perplexity": self.perplexity,
+            "nats_per_token": self.nats_per_token,
+            "nats_per_character": self.nats_per_character,
+            "bits_per_character": self.bits_per_character,
+            "bits_per_byte": self.bits_per_byte,
+            "word_perplexity": self.word_perplexity,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Report:
+    """Scores of the model and of what a sceptic would try first.
+
+    Attributes:
+        scores: by name; the model comes first.
+        nats: of every token, by the same names, each (N,).
+        tokenizer: what a token is.
+        scope: which text was scored.
+        documents: in it.
+        unknown: words that the model does not know, which flatters its perplexity.
+        vocabulary: V.
+        adaptation: what the model learned from on the way, in words; "" for nothing.
+    """
+
+    scores: Mapping[str, Scores]
+    nats: Mapping[str, np.ndarray]
+    tokenizer: str
+    scope: str
+    documents: int
+    unknown: int
+    vocabulary: int
+    adaptation: str = ""
+
+    @property
+    def model(self) -> Scores:
+        """The model's own."""
+        return next(iter(self.scores.values()))
+
+    @property
+    def perplexity(self) -> float:
+        """The model's, of a token."""
+        return self.model.perplexity
+
+    @property
+    def best_baseline(self) -> str:
+        """Name of the baseline with the lowest perplexity."""
+        return min(list(self.scores)[1:], key=lambda name: self.scores[name].nats)
+
+    @property
+    def verdict(self) -> str:
+        """One plain sentence: whether the model is worth its while on this text."""
+        base = self.best_baseline
+        ours, theirs = self.model, self.scores[base]
+        compared = (
+            f"{ours.bits_per_character:.3f} bits per character against "
+            f"{theirs.bits_per_character:.3f}"
+        )
+        if ours.nats < theirs.nats:
+            return f"This model predicts the text better than the {base}: {compared}."
+        return (
+            f"This model does not beat the {base}: {compared}. Train it longer, or on more text; "
+            f"until then the {base} is the better model of this text."
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know beside the numbers."""
+        found = []
+        if self.unknown:
+            share = self.unknown / max(self.model.words, 1)
+            found.append(
+                f"{self.unknown:,} words ({share:.1%}) are unknown to the model and scored as one "
+                f"word, <unk>: numbers per character, byte or word compare only with models of the "
+                f"same vocabulary."
+            )
+        if self.adaptation:
+            found.append(
+                f"The model adapts while it reads ({self.adaptation}); every token was predicted "
+                f"before it was learned from. The baselines do not adapt."
+            )
+        return found
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Returns the header and the rows of the table that is printed."""
+        header = ["model", "perplexity", "nats/token", "bits/char", "bits/byte", "word perplexity"]
+        rows = [
+            [
+                name,
+                f"{s.perplexity:.4g}" if s.perplexity < 1e4 else f"{s.perplexity:.3e}",
+                f"{s.nats_per_token:.4f}",
+                f"{s.bits_per_character:.4f}",
+                f"{s.bits_per_byte:.4f}",
+                f"{s.word_perplexity:.1f}" if s.word_perplexity < 1e6 else "over 1,000,000",
+            ]
+            for name, s in self.scores.items()
+        ]
+        return header, rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns everything but the single tokens as plain values."""
+        return {
+            "scores": {name: s.to_dict() for name, s in self.scores.items()},
+            "verdict": self.verdict,
+            "notes": self.notes,
+            "scope": self.scope,
+            "tokenizer": self.tokenizer,
+            "vocabulary": self.vocabulary,
+            "tokens": self.model.tokens,
+            "characters": self.model.characters,
+            "bytes": self.model.bytes,
+            "words": self.model.words,
+            "documents": self.documents,
+            "unknown": self.unknown,
+            "adaptation": self.adaptation,
+        }
+
+    def __str__(self) -> str:
+        """What was scored, the table, what to know beside it, and the verdict."""
+        header, rows = self.table()
+        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in [header, *rows]
+        ]
+        ruled = [lines[0], "-" * len(lines[0]), *lines[1:]]
+        return "\n".join([self.scope, "", *ruled, "", *self.notes, self.verdict])
+
+    def plot(self, path: str | Path) -> Path:
+        """Draws how well the text is predicted from its begin to its end; PNG or SVG."""
+        from carousel.tasks.language_modeling.plots import draw_report
+
+        return draw_report(self, Path(path))
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 700 else math.inf
