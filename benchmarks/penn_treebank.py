@@ -2,8 +2,9 @@
 
 Mikolov's preparation: 10,000 types, a token for each line end, every token counted once and the
 state carried from line to line. The validation part chose the options and the weights; the test
-part is scored once. ``--fit FOLDER`` only trains, ``--validation`` with ``--model FOLDER`` only
-scores the validation part, and ``--model FOLDER`` scores a model that was trained so.
+part is scored once. ``--fit FOLDER`` only trains, and goes on where it was interrupted (the minutes
+are those of training); ``--validation`` with ``--model FOLDER`` only scores the validation part,
+and ``--model FOLDER`` scores a model that was trained so.
 
     test_perplexity             Zaremba et al. (2014): medium 82.7, large 78.4
     test_perplexity_adaptive    the same model with dynamic evaluation and the cache
@@ -45,8 +46,14 @@ def measure(arguments: argparse.Namespace) -> Outcome:
     else:
         budget: dict[str, Any] = {"max_steps": 20} if arguments.quick else RUN
         model = LanguageModel(holdout=0.0, **OPTIONS)
+        kept = {"checkpoint": f"{arguments.fit}.run", "resume": True} if arguments.fit else {}
         run_options = RunOptions(
-            **budget, seed=arguments.seed, progress="plain", log_every=1000, validate_every=1000
+            **budget,
+            **kept,
+            seed=arguments.seed,
+            progress="plain",
+            log_every=1000,
+            validate_every=1000,
         )
         model.fit(part["train"], valid=part["valid"], run=run_options)
         if arguments.fit:

@@ -100,7 +100,8 @@ def evaluate(
             adaptation = AdaptationOptions(**own[0])
             report = carousel.load(model).evaluate(data, adaptation=adaptation, progress=progress)
     else:
-        report = carousel.load(model).evaluate(data, **own[0])
+        with counted("forecasts") as progress:
+            report = carousel.load(model).evaluate(data, **own[0], progress=progress)
     if plot is not None:
         report.plot(plot)
     print(json.dumps(_json_values(report.to_dict()), allow_nan=False) if json_ else report)
@@ -175,7 +176,9 @@ def _forecast(
     forecaster = carousel.load(model)
     if chosen.update:
         forecaster.update(input)
-    frame = forecaster.predict(None if chosen.update else input, future=future, plot=plot)
+    rows = None if chosen.update else input
+    with counted("forecasts") as progress:
+        frame = forecaster.predict(rows, future=future, plot=plot, progress=progress)
     if out is not None:
         write_atomically(out, _table_bytes(frame, out.suffix.lower()))
         print(f"wrote {len(frame):,} rows to {out}", file=sys.stderr)

@@ -14,11 +14,13 @@ import torch
 from carousel.data.answers import repeated_rows, stamp_column, write_table
 from carousel.tasks.forecasting.ahead import read_ahead
 from carousel.tasks.forecasting.data import Panel
-from carousel.tasks.forecasting.fitted import Fitted
+from carousel.tasks.forecasting.fitted import Fitted, Told
 from carousel.tasks.forecasting.options import quantile_column
 
 
-def next_quantiles(fitted: Fitted, panel: Panel, future: Any) -> np.ndarray:
+def next_quantiles(
+    fitted: Fitted, panel: Panel, future: Any, progress: Told | None = None
+) -> np.ndarray:
     """Returns the quantiles (K, S, Q) of the horizon behind each series' end."""
     ahead = read_ahead(future, panel, fitted.options, fitted.covariates)
     context = fitted.plan.context
@@ -32,7 +34,7 @@ def next_quantiles(fitted: Fitted, panel: Panel, future: Any) -> np.ndarray:
         )
     windows = fitted.windows(panel, panel.lengths, ahead)
     series = torch.arange(len(panel.ids))
-    return fitted.quantiles(windows, series, torch.from_numpy(panel.lengths))
+    return fitted.quantiles(windows, series, torch.from_numpy(panel.lengths), progress)
 
 
 def draw(fitted: Fitted, panel: Panel, quantiles: np.ndarray, path: str | Path) -> Path:

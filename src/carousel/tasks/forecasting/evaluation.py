@@ -20,7 +20,7 @@ from carousel.tasks.forecasting.breakdown import (
     scaled_mean_by_step,
 )
 from carousel.tasks.forecasting.data import Panel
-from carousel.tasks.forecasting.fitted import Fitted
+from carousel.tasks.forecasting.fitted import Fitted, Told
 from carousel.tasks.forecasting.metrics import (
     central_intervals,
     coverage,
@@ -202,7 +202,12 @@ class Backtest:
 
 
 def backtest(
-    fitted: Fitted, panel: Panel, first: np.ndarray, last: np.ndarray, stride: int
+    fitted: Fitted,
+    panel: Panel,
+    first: np.ndarray,
+    last: np.ndarray,
+    stride: int,
+    progress: Told | None = None,
 ) -> Backtest | None:
     """Forecasts every ``stride`` steps from row ``first`` to row ``last`` (S,) of each series.
 
@@ -220,7 +225,7 @@ def backtest(
         series=series.numpy(),
         origin=origin.numpy(),
         actual=windows.actual(series, origin).numpy(),
-        quantiles=fitted.quantiles(windows, series, origin),
+        quantiles=fitted.quantiles(windows, series, origin, progress),
         levels=fitted.options.quantiles,
         baselines={
             SEASONAL_NAIVE: windows.seasonal_naive(series, origin).numpy(),

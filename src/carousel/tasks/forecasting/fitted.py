@@ -6,7 +6,7 @@ Letters: S series, K horizon, W windows, Q quantiles.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ from carousel.tasks.forecasting.saved import check_config, read_ends
 from carousel.tasks.forecasting.windows import Scalers, Window, Windows, least_scales
 from carousel.training import HISTORY_FILE
 
+Told = Callable[[int, int], None]  # takes how many forecasts are made, and of how many
 SERIES_FILE = "series.json"
 _WINDOWS_AT_ONCE = 1_024
 _LEAST_CALIBRATION_VALUES = 240
@@ -125,20 +126,24 @@ class Fitted:
         # Short horizons need more forecasts for as many values.
         return max(self.options.calibration, -(-_LEAST_CALIBRATION_VALUES // self.options.horizon))
 
-    def quantiles(self, windows: Windows, series: Tensor, origin: Tensor) -> np.ndarray:
+    def quantiles(
+        self, windows: Windows, series: Tensor, origin: Tensor, progress: Told | None = None
+    ) -> np.ndarray:
         """Returns the forecast quantiles, (K, W, Q) float64, in the units of the target.
 
         Where the options ask for it, intervals are as wide as the latest forecasts before each
         origin say; nothing at or after an origin is looked at for it.
         """
-        raw = self._network_quantiles(windows, series, origin)
+        raw = self._network_quantiles(windows, series, origin, progress)
         if self._past_forecasts == 0:
             return raw
-        factors = self._factors(windows, series, origin)
+        factors = self._factors(windows, series, origin, progress)
         found = stretched(self._as_seen(raw), factors, self.options.quantiles)
         return np.exp(found) if self.plan.log else found
 
-    def _factors(self, windows: Windows, series: Tensor, origin: Tensor) -> np.ndarray:
+    def _factors(
+        self, windows: Windows, series: Tensor, origin: Tensor, progress: Told | None
+    ) -> np.ndarray:
         """Returns how far to stretch each interval of each window, (I, K, W)."""
         levels, horizon = self.options.quantiles, self.options.horizon
         earlier = origin[:, None] - horizon * torch.arange(1, self._past_forecasts + 1)
@@ -154,7 +159,7 @@ class Fitted:
         if past.shape[1] > 0:
             scores[..., :-1][..., good.numpy()] = stretch_scores(
                 self._as_seen(windows.actual(*past).numpy()),
-                self._as_seen(self._network_quantiles(windows, *past)),
+                self._as_seen(self._network_quantiles(windows, *past, progress)),
                 levels,
             )
         column = torch.full(earlier.shape, len(good))
@@ -169,12 +174,16 @@ class Fitted:
         return np.log(np.maximum(values, np.finfo(values.dtype).tiny)) if self.plan.log else values
 
     @torch.no_grad()
-    def _network_quantiles(self, windows: Windows, series: Tensor, origin: Tensor) -> np.ndarray:
+    def _network_quantiles(
+        self, windows: Windows, series: Tensor, origin: Tensor, progress: Told | None
+    ) -> np.ndarray:
         device = next(self.network.parameters()).device
         found = []
         for window in windows.chunks(series, origin, _WINDOWS_AT_ONCE):
             scaled = self.network(Window(*(part.to(device) for part in window))).cpu()
             found.append(windows.values(scaled, window.center, window.scale))
+            if progress is not None:
+                progress(min(len(found) * _WINDOWS_AT_ONCE, len(series)), len(series))
         return torch.cat(found, dim=1).numpy()
 
     def first_unseen(self, panel: Panel) -> np.ndarray:

@@ -16,7 +16,7 @@ from carousel.tasks.forecasting.card import write_card
 from carousel.tasks.forecasting.covariates import CovariateScaler
 from carousel.tasks.forecasting.data import TASK, Panel, options_for, read_panel
 from carousel.tasks.forecasting.evaluation import backtest
-from carousel.tasks.forecasting.fitted import Fitted, make_network
+from carousel.tasks.forecasting.fitted import Fitted, Told, make_network
 from carousel.tasks.forecasting.memory import Memory
 from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.forecasting.plan import Plan, make_plan
@@ -136,12 +136,16 @@ class Forecaster:
         )
         return self
 
-    def evaluate(self, data: Any, *, stride: int | None = None) -> Report:
+    def evaluate(
+        self, data: Any, *, stride: int | None = None, progress: Told | None = None
+    ) -> Report:
         """Backtests on the rows that fitting has not seen, from a rolling origin.
 
         Args:
             data: as for ``fit``; the rows before the unseen ones serve as context.
             stride: steps between origins; by default the horizon.
+            progress: told how many forecasts are made, and of how many; first those that are
+                scored, then those that set their intervals.
 
         Returns:
             Scores of the model, the seasonal naive forecast and the random walk.
@@ -160,7 +164,7 @@ class Forecaster:
         unseen = fitted.first_unseen(panel)
         whole = fitted.plan.first_origins(panel.lengths, horizon)
         first = np.where(unseen > 0, np.maximum(unseen, fitted.plan.least), whole)
-        found = backtest(fitted, panel, first, last, stride or horizon)
+        found = backtest(fitted, panel, first, last, stride or horizon, progress)
         if found is not None:
             return found.report()
         if (first <= last).any():
@@ -198,7 +202,12 @@ class Forecaster:
         return self
 
     def predict(
-        self, data: Any = None, *, future: Any = None, plot: str | Path | None = None
+        self,
+        data: Any = None,
+        *,
+        future: Any = None,
+        plot: str | Path | None = None,
+        progress: Told | None = None,
     ) -> Any:
         """Forecasts the horizon behind the last row of every series.
 
@@ -208,6 +217,7 @@ class Forecaster:
             future: the rows of the horizon with the covariates that are known ahead, for a model
                 that has some; their target is not read.
             plot: where to draw the forecast as well; see ``plot``.
+            progress: as for ``evaluate``.
 
         Returns:
             A frame of the library that ``data`` came from (polars for a file): series, time stamp,
@@ -220,7 +230,7 @@ class Forecaster:
         """
         fitted = self._ready("predict")
         panel = self._memory("predict").panel if data is None else fitted.read(data)
-        quantiles = next_quantiles(fitted, panel, future)
+        quantiles = next_quantiles(fitted, panel, future, progress)
         frame = forecast_frame(fitted, panel, quantiles)
         if plot is not None:
             draw(fitted, panel, quantiles, plot)

@@ -22,12 +22,16 @@ class NetworkStepper:
 
     Args:
         network: in evaluation mode; its weights must not change meanwhile.
+        forbidden: tokens that get a score of -inf.
     """
 
-    def __init__(self, network: LanguageNetwork) -> None:
+    def __init__(self, network: LanguageNetwork, forbidden: Sequence[int] = ()) -> None:
         self._embedding = network.embedding.weight
         self._head = network.head
         self._network = network
+        never = torch.zeros(network.vocabulary, device=self._embedding.device)
+        never[list(forbidden)] = -torch.inf
+        self._never = never if forbidden else None
         self._steps = [layer.stepper() for layer in network.layers]
         self._state = initial_state(network)
 
@@ -41,14 +45,18 @@ class NetworkStepper:
             state = found.state
         for stepper, one in zip(self._steps, state, strict=True):
             stepper.state = State(*one)
-        return self._head.logits(found.dropped[-1])
+        return self._scores(found.dropped[-1])
 
     def step(self, token: int) -> Tensor:
         """Reads one token; returns the scores (1, V) of the next one."""
         x = self._embedding[token : token + 1]
         for stepper in self._steps:
             x = stepper.step(x)
-        return self._head.logits(x)
+        return self._scores(x)
+
+    def _scores(self, features: Tensor) -> Tensor:
+        logits = self._head.logits(features)
+        return logits if self._never is None else logits + self._never
 
 
 def generated_tokens(
@@ -73,19 +81,14 @@ def generated_tokens(
     penalizes = options.repetition_penalty != 1
     seen = torch.zeros(network.vocabulary, dtype=torch.bool)
     seen[list(prompt)] = True
-    never = torch.zeros(1, network.vocabulary, dtype=torch.bool)
-    never[0, list(forbidden)] = True
     # Left between two tokens, so that the caller's own code does not run in this mode.
     with torch.inference_mode():
-        stepper = NetworkStepper(network)
+        stepper = NetworkStepper(network, forbidden)
         logits = stepper.read(prompt)
     while True:
         with torch.inference_mode():
-            logits = logits.float().cpu()
-            if forbidden:
-                logits = logits.masked_fill(never, -torch.inf)
             before = seen.nonzero().T if penalizes else None
-            token = int(sampler.sample(logits, before))
+            token = int(sampler.sample(logits.float().cpu(), before))
             if penalizes:
                 seen[token] = True
         yield token

@@ -113,7 +113,11 @@ class AdaptiveSoftmax(nn.Module):
 
     def __init__(self, size: int, vocabulary: int, cutoffs: Sequence[int]) -> None:
         super().__init__()
-        self.groups = nn.AdaptiveLogSoftmaxWithLoss(size, vocabulary, list(cutoffs))
+        # Each group reads a quarter of what the one before it reads, but none of them nothing.
+        narrower = min(4.0, size ** (1 / len(cutoffs)) * (1 - 1e-9))
+        self.groups = nn.AdaptiveLogSoftmaxWithLoss(
+            size, vocabulary, list(cutoffs), div_value=narrower
+        )
 
     def logits(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
         """Returns ln P of every token; a softmax of them changes nothing."""

@@ -26,13 +26,13 @@ class Segment(NamedTuple):
 
     Attributes:
         inputs: (T, B).
-        targets: (T, B), each the token behind the input.
-        position: number of the segment in its epoch.
+        targets: (T, B), each the token behind the input; B may be 0.
+        first: number of the first row in its column.
     """
 
     inputs: Tensor
     targets: Tensor
-    position: int
+    first: int
 
 
 class LanguageModelingTask(Task[Segment]):
@@ -73,19 +73,23 @@ class LanguageModelingTask(Task[Segment]):
         self.source, self.introduction = source, introduction
         self._fingerprint = dict(fingerprint or {})
         self._state: list[State] | None = None
+        self._ends = self._ends_of(0)
+        self._length = plan.bptt
 
     def batches(self, epoch: int, start: int, shard: Shard) -> Iterator[Segment | None]:
         """Yields this rank's columns of each segment."""
         if start == 0:
             self._state = None
-        ends = self._ends(epoch)
-        found = column_segments(self.tokens, self.columns, ends, start, shard)
-        for number, rows in enumerate(found, start):
-            yield Segment(rows[:-1], rows[1:], number) if rows.shape[1] else None
+        self._ends = self._ends_of(epoch)
+        firsts = [0, *self._ends.tolist()][start:]
+        found = column_segments(self.tokens, self.columns, self._ends, start, shard)
+        for first, rows in zip(firsts, found, strict=False):
+            self._length = len(rows) - 1
+            yield Segment(rows[:-1], rows[1:], first) if rows.shape[1] else None
 
     def batches_per_epoch(self) -> int:
-        """Number of segments that an epoch has on average."""
-        return len(self._ends(0))
+        """Number of segments of the present epoch."""
+        return len(self._ends)
 
     def loss(self, module: Any, batch: Segment) -> tuple[Tensor, float]:
         """Returns the nats of a segment, with what the options add, and its number of tokens."""
@@ -102,7 +106,8 @@ class LanguageModelingTask(Task[Segment]):
 
     def rate_factor(self, batch: Segment | None) -> float:
         """Returns the segment's length over the usual one, arXiv:1708.02182, section 4.1."""
-        return 1.0 if batch is None else len(batch.inputs) / self.plan.bptt
+        length = self._length if batch is None else len(batch.inputs)
+        return length / self.plan.bptt
 
     def validate(self, module: Any) -> dict[str, float]:
         """Returns the mean nats of the validation tokens, read in a few columns at once."""
@@ -124,11 +129,9 @@ class LanguageModelingTask(Task[Segment]):
     def describe(self, batch: Segment) -> str:
         """Names the place of a segment in the text."""
         rows = num_rows(len(self.tokens), self.columns)
-        first = int(self._ends(0)[batch.position - 1]) if batch.position else 0
-        place = f"about token {first:,} of each of {self.columns} columns of {rows:,}"
-        return f"segment {batch.position + 1} of the epoch, {place}" + (
-            f", in {self.source}" if self.source else ""
-        )
+        last = batch.first + len(batch.inputs)
+        place = f"tokens {batch.first + 1:,} to {last:,} of each of {self.columns} columns"
+        return f"{place} of {rows:,}" + (f", in {self.source}" if self.source else "")
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Returns options and a digest of the data."""
@@ -150,7 +153,7 @@ class LanguageModelingTask(Task[Segment]):
             for number in range(len(state) // 2)
         ] or None
 
-    def _ends(self, epoch: int) -> np.ndarray:
+    def _ends_of(self, epoch: int) -> np.ndarray:
         rows = num_rows(len(self.tokens), self.columns)
         return segment_ends(rows, self.plan.bptt, self.seed, epoch, self.plan.vary_bptt)
 
