@@ -46,7 +46,9 @@ def measure(arguments: argparse.Namespace) -> Outcome:
     else:
         budget: dict[str, Any] = {"max_steps": 20} if arguments.quick else RUN
         model = LanguageModel(holdout=0.0, **OPTIONS)
-        kept = {"checkpoint": f"{arguments.fit}.run", "resume": True} if arguments.fit else {}
+        kept: dict[str, Any] = {}
+        if arguments.fit:
+            kept = {"checkpoint": f"{arguments.fit}.run", "resume": True}
         run_options = RunOptions(
             **budget,
             **kept,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from carousel.data.samples import is_sample, sample_options, sample_path, sample_table, samples
+from carousel.data.texts import Texts
 from carousel.errors import DataError
 
 
@@ -24,6 +25,17 @@ def test_the_weather_is_what_its_description_says() -> None:
     assert {roles["target"], roles["time_column"], *roles["covariates"]} <= set(table.names)
 
 
+def test_shakespeare_is_what_its_description_says() -> None:
+    path = sample_path("sample:shakespeare", "language-modeling")
+    text = "".join(piece.text for piece in Texts.open(path).pieces())
+    assert len(text) == 1_115_394
+    assert len(set(text)) == 65
+    assert text.isascii()
+    assert text.startswith("First Citizen:\nBefore we proceed any further, hear me speak.\n")
+    assert sample_options("sample:shakespeare", "language-modeling") == {}
+    assert "1,115,394 characters" in samples()["shakespeare"]["about"]
+
+
 def test_unknown_samples_are_refused() -> None:
     assert is_sample("sample:weather")
     assert not is_sample("weather.csv")
@@ -31,3 +43,7 @@ def test_unknown_samples_are_refused() -> None:
         sample_path("sample:wether", "forecasting")
     with pytest.raises(DataError, match="no sample for translation"):
         sample_path("sample:weather", "translation")
+    with pytest.raises(DataError, match="no sample for language-modeling 'sample:weather'"):
+        sample_path("sample:weather", "language-modeling")
+    with pytest.raises(DataError, match="no sample for forecasting 'sample:shakespeare'"):
+        sample_path("sample:shakespeare", "forecasting")

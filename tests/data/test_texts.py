@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carousel.data import texts
+from carousel.data import text_files
 from carousel.data.texts import Extent, Piece, Texts
 from carousel.errors import DataError, OptionError
 
@@ -72,7 +72,8 @@ def sliced(documents: list[str], begin: int, end: int) -> tuple[list[str], str]:
 
 def digest(documents: list[str], characters: int) -> str:
     whole, rest = sliced(documents, 0, characters)
-    return hashlib.sha256(b"".join(d.encode() + b"\xff" for d in whole) + rest.encode()).hexdigest()
+    parts = [*whole, rest] if rest else whole
+    return hashlib.sha256(b"\xff".join(part.encode() for part in parts)).hexdigest()
 
 
 def refused(data: Any, **options: Any) -> DataError:
@@ -98,7 +99,7 @@ def test_every_stretch_is_a_slice_of_the_joined_text(
     if not expected:
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(texts, "PIECE", size)
+        patch.setattr(text_files, "PIECE", size)
         found = Texts.open(given_as(form, documents, tmp_path_factory.mktemp("d")))
         assert joined(found.pieces()) == (expected, "")
         assert all(len(piece.text) <= size + 1 for piece in found.pieces())
@@ -119,7 +120,7 @@ def test_digests_and_cuts_do_not_depend_on_the_pieces(
     ends = [len("".join(expected[: k + 1])) for k in range(len(expected))]
     lines = [k + 1 for k, sign in enumerate(whole) if sign == "\n" and k >= place]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(texts, "PIECE", size)
+        patch.setattr(text_files, "PIECE", size)
         found = Texts.open(given_as(form, documents, tmp_path_factory.mktemp("d")))
         assert found.measure() == Extent(total, len(expected), digest(expected, total))
         assert found.prefix_digest(total) == found.measure().digest
@@ -130,9 +131,9 @@ def test_digests_and_cuts_do_not_depend_on_the_pieces(
         assert found.cut_at_document(total + 1) == found.cut_at_line(total + 1) == total
 
 
-def test_a_prefix_has_a_documents_end_only_where_it_reaches_one() -> None:
+def test_a_prefix_has_the_documents_ends_that_lie_inside_it() -> None:
     found = Texts.open(["ab", "", "cde"])
-    sha = [hashlib.sha256(b).hexdigest() for b in (b"", b"a", b"ab\xff", b"ab\xffcde\xff")]
+    sha = [hashlib.sha256(b).hexdigest() for b in (b"", b"a", b"ab", b"ab\xffcde")]
     assert [found.prefix_digest(n) for n in (0, 1, 2, 5)] == sha
     assert found.measure() == Extent(5, 2, sha[3])
     assert found.prefix_digest(5) != Texts.open(["abcde"]).measure().digest
@@ -141,7 +142,7 @@ def test_a_prefix_has_a_documents_end_only_where_it_reaches_one() -> None:
 
 
 def test_pieces_say_where_they_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(texts, "PIECE", 2)
+    monkeypatch.setattr(text_files, "PIECE", 2)
     path = tmp_path / "a.log"
     path.write_text("abc")
     assert list(Texts.open(path).pieces()) == [
@@ -167,7 +168,7 @@ def test_it_is_measured_once(tmp_path: Path) -> None:
 def test_text_is_read_only_as_far_as_it_is_wanted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(texts, "PIECE", 4)
+    monkeypatch.setattr(text_files, "PIECE", 4)
     path = tmp_path / "a.txt"
     path.write_bytes(b"ab\ncdefghijklmnop\xff")
     found = Texts.open(path)
@@ -182,7 +183,7 @@ def test_text_is_read_only_as_far_as_it_is_wanted(
 def test_line_ends_become_one_kind(
     size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(texts, "PIECE", size)
+    monkeypatch.setattr(text_files, "PIECE", size)
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbfa\r\nb\rc\n\r\r\n\xef\xbb\xbfd\r")
     assert read(path) == ["a\nb\nc\n\n\n\ufeffd\n"]
@@ -221,7 +222,7 @@ def test_other_encodings_are_read(
     path = tmp_path / "a.txt"
     path.write_bytes("þé\r\nü".encode(encoding))
     for size in (1, 1 << 20):
-        monkeypatch.setattr(texts, "PIECE", size)
+        monkeypatch.setattr(text_files, "PIECE", size)
         assert read(path, encoding=encoding) == ["þé\nü"]
 
 
@@ -258,7 +259,7 @@ def test_wrong_bytes_are_named(
 ) -> None:
     path = tmp_path / ("a.txt.gz" if zipped else "a.txt")
     path.write_bytes(gzip.compress(content) if zipped else content)
-    monkeypatch.setattr(texts, "PIECE", size)
+    monkeypatch.setattr(text_files, "PIECE", size)
     error = refused(path, encoding=encoding)
     assert re.search(words, str(error)), error
     assert (error.source, error.line) == (str(path), line)

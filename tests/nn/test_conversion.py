@@ -9,6 +9,7 @@ from torch.nn.utils import parametrizations
 import carousel
 from carousel.errors import OptionError
 from carousel.nn.conversion import VARIANTS
+from carousel.nn.options import DEFAULTS
 
 X = torch.linspace(-1, 1, 5 * 2 * 3).reshape(5, 2, 3)  # (T, B, I)
 
@@ -73,6 +74,7 @@ def test_a_layer_that_trains_trains_both() -> None:
         {"coupled": True},
         {"cell_clip": 3.0},
         {"recurrent_dropout": 0.1},
+        {"weight_dropout": 0.1},
         {"zoneout_h": 0.1},
         {"zoneout_c": 0.1},
     ],
@@ -87,6 +89,9 @@ def test_every_field_of_a_variant_is_looked_at() -> None:
     """So that a new variant cannot be lost on the way."""
     plain = carousel.LSTM(3, 4)
     assert set(vars(carousel.engines.CellVariant())) <= set(VARIANTS)
+    both = {"proj_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional"}
+    at_first = {"initialization", "forget_bias", "chrono"}
+    assert set(VARIANTS) == set(DEFAULTS) - both - at_first
     assert {name: getattr(plain, name) for name in VARIANTS} == VARIANTS
 
 

@@ -20,12 +20,13 @@ from variant_runs import CLOSE, Call, by_hand
 
 T, B, I, H = 5, 3, 2, 4  # noqa: E741
 LENGTHS = torch.tensor([5, 0, 3])
-RANDOM = {"recurrent_dropout": 0.4, "zoneout_h": 0.3, "zoneout_c": 0.5}
+RANDOM = {"recurrent_dropout": 0.4, "weight_dropout": 0.4, "zoneout_h": 0.3, "zoneout_c": 0.5}
 VARIANTS = {
     "coupled": {"coupled": True},
     "peepholes": {"peepholes": True},
     "clip": {"cell_clip": 0.1},
     "locked": {"recurrent_dropout": 0.4},
+    "weights": {"weight_dropout": 0.4},
     "zoneout": {"zoneout_h": 0.3, "zoneout_c": 0.5},
     "all": {"coupled": True, "peepholes": True, "cell_clip": 0.1, **RANDOM},
 }
@@ -40,12 +41,19 @@ def drawn() -> tuple[torch.Tensor, State]:
     return torch.randn(T, B, I, dtype=torch.float64), State(h_0, c_0)
 
 
-def expected(ours: LSTM, inputs: torch.Tensor, state: State, **options):
-    """The equations on the layer's own parameters, by their names in the state_dict."""
-    named = dict(ours.named_parameters())
+def expected(ours: LSTM, inputs: torch.Tensor, state: State, *, lengths=LENGTHS, **options):
+    """The equations on the layer's own parameters, by their names in the state_dict.
+
+    In training weights are dropped by masks that are drawn here, layer by layer, after all others.
+    """
+    named: dict[str, torch.Tensor] = dict(ours.named_parameters())
+    suffixes = ("l0", "l0_reverse", "l1", "l1_reverse")
+    for suffix in suffixes if ours.training and ours.weight_dropout else ():
+        weight, rate = named[f"weight_hh_{suffix}"], ours.weight_dropout
+        named[f"weight_hh_{suffix}"] = weight * torch.dropout(torch.ones_like(weight), rate, True)
     weights = tuple(
         LayerWeights(**{kind: named.get(f"{kind}_{suffix}") for kind in LayerWeights._fields})
-        for suffix in ("l0", "l0_reverse", "l1", "l1_reverse")
+        for suffix in suffixes
     )
     variant = CellVariant(
         coupled=ours.coupled,
@@ -53,7 +61,7 @@ def expected(ours: LSTM, inputs: torch.Tensor, state: State, **options):
         zoneout_h=ours.zoneout_h,
         zoneout_c=ours.zoneout_c,
     )
-    told = EngineOptions(bidirectional=True, variant=variant, lengths=LENGTHS, **options)
+    told = EngineOptions(bidirectional=True, variant=variant, lengths=lengths, **options)
     zeros = (torch.zeros(()),) * 3
     return by_hand(Call(inputs, state, weights, told, zeros))
 
@@ -83,7 +91,7 @@ def test_the_layer_computes_the_equations(name: str, training: bool) -> None:
 
 def test_masks_change_from_call_to_call_and_only_in_training() -> None:
     inputs, state = drawn()
-    for name in ("locked", "zoneout"):
+    for name in ("locked", "weights", "zoneout"):
         ours = layer(name)
         assert not torch.equal(ours(inputs, state)[0], ours(inputs, state)[0])
         ours.eval()
@@ -92,13 +100,61 @@ def test_masks_change_from_call_to_call_and_only_in_training() -> None:
         assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_recurrent_dropout_is_nothing_in_evaluation() -> None:
+@pytest.mark.parametrize("name", ["locked", "weights"])
+def test_dropout_is_nothing_in_evaluation(name: str) -> None:
     inputs, state = drawn()
-    ours = layer("locked").eval()
+    ours = layer(name).eval()
     plain = LSTM(I, H, 2, bidirectional=True, dtype=torch.float64)
     plain.load_state_dict(ours.state_dict())
     assert ours.engine == plain.engine
     assert torch.equal(ours(inputs, state)[0], plain(inputs, state)[0])
+    # One layer in one direction has a shorter way to the kernel where it is plain.
+    ours, plain = LSTM(3, 16, **VARIANTS[name]).eval(), LSTM(3, 16)
+    plain.load_state_dict(ours.state_dict())
+    for steps, rows in ((1, 1), (7, 5)):
+        x = torch.randn(steps, rows, 3)
+        with torch.no_grad():
+            found, wanted = ours(x), plain(x)
+        for one, other in zip((found[0], *found[1]), (wanted[0], *wanted[1]), strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+def test_one_mask_of_weights_serves_a_call_with_resets_and_a_trace(lengths) -> None:
+    ours = layer("weights")
+    inputs, state = drawn()
+    reset = torch.rand(T, B) < 0.4
+    assert reset.any()
+    torch.manual_seed(3)
+    trace = ours.trace(inputs, state, lengths=lengths, reset=reset)
+    after = torch.get_rng_state()
+    torch.manual_seed(3)
+    output, final = ours(inputs, state, lengths=lengths, reset=reset)
+    assert torch.equal(torch.get_rng_state(), after)
+    torch.manual_seed(3)
+    *wanted, values = expected(ours, inputs, state, lengths=lengths, reset=reset)
+    for found in ((output, *final), (trace.output, *trace.state)):
+        for one, other in zip(found, wanted, strict=True):
+            torch.testing.assert_close(one, other, **CLOSE)
+    for name, of_layer in zip(("l0", "l0_reverse", "l1", "l1_reverse"), values, strict=True):
+        for letter, value in of_layer.items():
+            torch.testing.assert_close(getattr(trace[name], letter), value, **CLOSE)
+
+
+def test_dropped_weights_run_on_any_engine_and_asking_for_one_draws_no_mask() -> None:
+    inputs, state = drawn()
+    weights = layer("weights").state_dict()
+    outputs = []
+    for name in ("reference", "pytorch"):
+        ours = layer("weights", engine=name)
+        ours.load_state_dict(weights)
+        before = torch.get_rng_state()
+        assert ours.engine.name == name
+        assert torch.equal(torch.get_rng_state(), before)
+        torch.manual_seed(5)
+        outputs.append(ours(inputs, state)[0])
+    torch.testing.assert_close(*outputs, **CLOSE)
+    assert not torch.allclose(outputs[0], ours.eval()(inputs, state)[0])
 
 
 def test_a_locked_mask_is_the_same_at_every_step() -> None:
@@ -137,7 +193,7 @@ def test_dropout_between_layers_draws_the_numbers_that_it_always_drew() -> None:
     torch.testing.assert_close(clipped(x)[0], output, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "weights"])
 def test_the_engine_says_why_it_is_not_pytorchs(name: str) -> None:
     ours = layer(name, engine="auto")
     with_pytorchs = layer(name, engine="pytorch")
@@ -233,7 +289,8 @@ def test_compile_sees_through_the_masks() -> None:
     code = """
         import torch, carousel.nn
         layer = carousel.nn.LSTM(3, 4, peepholes=True, coupled=True, cell_clip=1.0,
-                                 recurrent_dropout=0.5, zoneout_h=0.5, zoneout_c=0.5)
+                                 recurrent_dropout=0.5, weight_dropout=0.5, zoneout_h=0.5,
+                                 zoneout_c=0.5)
         x = torch.randn(2, 2, 3)
         compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
         assert not torch.equal(compiled(x)[0], compiled(x)[0])

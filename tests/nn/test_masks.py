@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from carousel.engines import CellVariant, State
-from carousel.nn.masks import RESOLUTION, bernoulli, draw_masks
+from carousel.engines import CellVariant, LayerWeights, State
+from carousel.nn.masks import RESOLUTION, bernoulli, draw_masks, drop_weights
 
 T, B, H, P = 5, 3, 7, 2
 
@@ -128,3 +128,61 @@ def test_a_sample_of_a_batch_has_its_own_masks_under_vmap() -> None:
     rows = torch.func.vmap(one, randomness="different")(torch.zeros(3, 4, 9))
     assert not torch.equal(rows[0], rows[1])
     assert not torch.equal(rows[1], rows[2])
+
+
+def recurrent_weights(layers: int, **tensor) -> tuple[LayerWeights, ...]:
+    return tuple(
+        LayerWeights(
+            torch.randn(4 * H, 3, **tensor),
+            torch.randn(4 * H, P, **tensor),
+            torch.randn(4 * H, **tensor),
+            torch.randn(4 * H, **tensor),
+            torch.randn(P, H, **tensor),
+        )
+        for _ in range(layers)
+    )
+
+
+def test_no_weight_is_dropped_and_nothing_drawn_at_rate_zero() -> None:
+    weights = recurrent_weights(2)
+    before = torch.get_rng_state()
+    assert drop_weights(weights, 0.0) is weights
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_only_recurrent_weights_are_dropped_and_each_layer_has_its_own_mask(
+    dtype: torch.dtype,
+) -> None:
+    weights = recurrent_weights(3, dtype=dtype)
+    torch.manual_seed(6)
+    dropped = drop_weights(weights, 0.25)
+    torch.manual_seed(6)
+    masks = []
+    for before, after in zip(weights, dropped, strict=True):
+        # In the order of the layers, one draw for each element.
+        mask = torch.empty_like(before.weight_hh).bernoulli_(0.75) / 0.75
+        assert torch.equal(after.weight_hh, before.weight_hh * mask)
+        assert after.weight_hh.dtype == dtype
+        rest = zip(before._replace(weight_hh=None), after._replace(weight_hh=None), strict=True)
+        assert all(one is other for one, other in rest)
+        masks.append(mask)
+    for n, mask in enumerate(masks):
+        assert not any(torch.equal(mask, other) for other in masks[n + 1 :])
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.5, 0.9])
+def test_the_rate_of_dropped_weights_is_kept(rate: float) -> None:
+    many = torch.ones(400, 100)
+    (found,) = drop_weights((LayerWeights(many, many),), rate)
+    assert not beyond_chance(float((found.weight_hh == 0).double().mean()), rate, many.numel())
+    kept = found.weight_hh[found.weight_hh != 0]
+    # One rounding each of 1 - rate, of its inverse, and of the product that is looked at.
+    assert ((kept * (1 - rate) - 1).abs() <= 4 * 2.0**-24).all()
+
+
+def test_a_dropped_weight_has_no_gradient_and_the_others_a_larger_one() -> None:
+    weight = torch.randn(4 * H, H, requires_grad=True)
+    (found,) = drop_weights((LayerWeights(torch.zeros(4 * H, 3), weight),), 0.5)
+    found.weight_hh.sum().backward()
+    assert torch.equal(weight.grad, (found.weight_hh != 0) * 2.0)

@@ -11,7 +11,7 @@ from carousel.nn import LSTM
 from carousel.nn.options import DEFAULTS, check_variant, is_number
 
 
-@pytest.mark.parametrize("name", ["recurrent_dropout", "zoneout_h", "zoneout_c"])
+@pytest.mark.parametrize("name", ["recurrent_dropout", "weight_dropout", "zoneout_h", "zoneout_c"])
 @pytest.mark.parametrize("rate", [-0.1, 1, 1.5, math.nan, True])
 def test_a_rate_is_a_probability_below_one(name: str, rate: float) -> None:
     with pytest.raises(OptionError, match=rf"{name}: expected a probability .*got {rate}"):
@@ -36,8 +36,12 @@ def test_flags_are_true_or_false(name: str) -> None:
 @pytest.mark.parametrize("value", ["0.5", None, 1j])
 def test_words_are_no_numbers(value: object) -> None:
     assert not is_number(value)
-    with pytest.raises(OptionError, match="zoneout_h: expected a probability"):
-        check_variant.__wrapped__(None, 0.0, value, 0.0)  # around the tests' own check of types
+    unchecked = check_variant.__wrapped__  # around the tests' own check of types
+    for place, name in enumerate(["recurrent_dropout", "weight_dropout", "zoneout_h", "zoneout_c"]):
+        rates: list[object] = [0.0] * 4
+        rates[place] = value
+        with pytest.raises(OptionError, match=f"^{name}: expected a probability"):
+            unchecked(None, *rates)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +69,7 @@ def test_every_option_that_is_not_the_default_is_shown() -> None:
         "coupled": True,
         "cell_clip": 2.5,
         "recurrent_dropout": 0.25,
+        "weight_dropout": 0.375,
         "zoneout_h": 0.125,
         "zoneout_c": 0.5,
         "initialization": "orthogonal",

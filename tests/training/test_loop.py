@@ -56,12 +56,18 @@ def plain_loop(task: SmallTask, run: RunOptions) -> None:
                 nn.utils.clip_grad_norm_(task.module.parameters(), run.clip_norm)
             factor = rate_factor(run.schedule, run.warmup, (step + 0.5) / run.max_steps)
             for group in optimizer.param_groups:
-                group["lr"] = run.learning_rate * factor
+                group["lr"] = run.learning_rate * factor * task.rate_factor(batch)
             optimizer.step()
             step += 1
         epoch += 1
 
 
+class Uneven(SmallTask):
+    def rate_factor(self, batch: Example | None) -> float:
+        return 1.0 if batch is None else len(batch[0]) / 4
+
+
+@pytest.mark.parametrize("kind", [SmallTask, Uneven])
 @pytest.mark.parametrize(
     "values",
     [
@@ -71,9 +77,9 @@ def plain_loop(task: SmallTask, run: RunOptions) -> None:
         {"schedule": "constant", "warmup": 0.0, "clip_norm": 0.0, "batch_size": 5, "seed": 3},
     ],
 )
-def test_the_loop_equals_the_plain_one(values: dict[str, Any]) -> None:
+def test_the_loop_equals_the_plain_one(values: dict[str, Any], kind: type[SmallTask]) -> None:
     run = run_options(**values)
-    ours, plain = SmallTask(run, metric=""), SmallTask(run)
+    ours, plain = kind(run, metric=""), kind(run)
     train(ours, run)
     plain_loop(plain, run)
     for name, weight in plain.module.state_dict().items():

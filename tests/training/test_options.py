@@ -18,7 +18,7 @@ from carousel.training.options import WITHOUT_EFFECT_ON_WEIGHTS
         ({"resume": True}, "'resume' needs a place"),
         ({"checkpoint_every": 5}, "'checkpoint_every' needs a place"),
         ({"checkpoint_minutes": 5.0}, "'checkpoint_minutes' needs a place"),
-        ({"momentum": 0.9}, "'momentum' belongs to optimizer 'sgd'"),
+        ({"momentum": 0.9, "optimizer": "adam"}, "'momentum' belongs to optimizer 'sgd'"),
         ({"max_minutes": 0}, "more than 0 minutes"),
         ({"max_steps": 0}, "at least 1"),
         ({"optimizer": "adamax"}, "did you mean 'adam"),
@@ -63,6 +63,39 @@ def test_the_last_defaults_depend_on_the_optimizer(
         decay,
         momentum,
     )
+
+
+def test_optimizer_and_clipping_are_open_until_the_end() -> None:
+    open_ones = RunOptions(max_steps=1)
+    assert (open_ones.optimizer, open_ones.clip_norm) == (None, None)
+    plain = open_ones.complete()
+    assert (plain.optimizer, plain.clip_norm) == ("adamw", 1.0)
+    assert plain == RunOptions(max_steps=1, optimizer="adamw", clip_norm=1.0).complete()
+
+
+def test_a_tasks_optimizer_comes_with_its_own_last_defaults() -> None:
+    tasks = {"optimizer": "sgd", "clip_norm": 0.25}
+    options = RunOptions(max_steps=1).filled(**tasks).complete()
+    assert options == RunOptions(max_steps=1, **tasks).complete()
+    assert (options.optimizer, options.clip_norm) == ("sgd", 0.25)
+    assert (options.learning_rate, options.weight_decay, options.momentum) == (0.1, 0.0, 0.9)
+    given = RunOptions(max_steps=1, optimizer="adam", clip_norm=3.0).filled(**tasks).complete()
+    assert (given.optimizer, given.clip_norm, given.momentum) == ("adam", 3.0, None)
+
+
+def test_no_clipping_is_an_answer_and_not_an_open_question() -> None:
+    options = RunOptions(max_steps=1, clip_norm=0).filled(clip_norm=0.25).complete()
+    assert options.clip_norm == 0.0
+
+
+def test_momentum_waits_for_the_optimizer() -> None:
+    options = RunOptions(max_steps=1, momentum=0.5)
+    assert options.filled(optimizer="sgd").complete().momentum == 0.5
+    for refused in (options.complete, lambda: options.filled(optimizer="adam")):
+        with pytest.raises(
+            OptionError, match=r"'momentum' belongs to optimizer 'sgd', got .*'adam"
+        ):
+            refused()
 
 
 def test_a_budget_must_be_given() -> None:

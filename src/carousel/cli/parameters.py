@@ -76,12 +76,14 @@ def check_overlap(*classes: type) -> None:
 def _parameter(field: dataclasses.Field[Any], kind: Any, group: Group) -> inspect.Parameter:
     required = field.default is dataclasses.MISSING
     listed = typing.get_origin(_plain(kind)) is tuple
+    is_on = _plain(kind) is bool and field.default is not False
     parameter = Parameter(
         help=_help(field),
         group=group,
         required=required,
         consume_multiple=True if listed else None,
-        negative="" if not listed else None,
+        # What is off where nothing is said needs no word to turn it off.
+        negative=None if listed or is_on else "",
         show_default=False,
     )
     return inspect.Parameter(

@@ -19,7 +19,7 @@ from carousel.decoding.sampling import SamplingOptions
 from carousel.errors import OptionError
 from carousel.options import option, options
 from carousel.tasks.language_modeling.adaptation import AdaptationOptions
-from carousel.tasks.model_folder import read_config
+from carousel.tasks.loading import task_of
 
 FORECASTING, LANGUAGE_MODELING = "forecasting", "language-modeling"
 TABLE_FORMATS = (".csv", ".parquet")
@@ -90,11 +90,11 @@ def evaluate(
     import carousel
 
     _check_place(plot, force)
-    task = read_config(model)["task"]
+    task = task_of(model)
     own = _own_values(
         task, values, {FORECASTING: (BacktestOptions,), LANGUAGE_MODELING: (AdaptationOptions,)}
     )
-    _check_ending("--plot", plot, PLOT_FORMATS.get(task, ()))
+    _check_ending("--plot", plot, PLOT_FORMATS[task])
     if task == LANGUAGE_MODELING:
         with counted("tokens") as progress:
             adaptation = AdaptationOptions(**own[0])
@@ -140,7 +140,7 @@ def predict(
     """Forecast what comes behind the last row of every series, or write on from a text."""
     _check_place(plot, force)
     _check_place(out, force)
-    task = read_config(model)["task"]
+    task = task_of(model)
     own = _own_values(
         task,
         values,
@@ -152,6 +152,12 @@ def predict(
         if plot is not None:
             raise OptionError("--plot: there is no picture of a text; leave it out")
         writing, sampling = WritingOptions(**own[0]), SamplingOptions(**own[1])
+        idle = [name for values in own for name in values if name != "score"]
+        if writing.score and idle:
+            raise OptionError(
+                f"--score writes nothing, so --{idle[0].replace('_', '-')} would do nothing; leave "
+                f"one of them out"
+            )
         _write(model, input or "", writing, sampling, out, as_json=json_)
     else:
         _check_ending("--out", out, TABLE_FORMATS)
@@ -236,7 +242,7 @@ def _own_values(
     task: str, values: Mapping[str, Any], classes: Mapping[str, tuple[type, ...]]
 ) -> list[dict[str, Any]]:
     """Returns the values of each options class of a task, and refuses those of another task."""
-    own = {f.name for cls in classes.get(task, ()) for f in dataclasses.fields(cls)}
+    own = {f.name for cls in classes[task] for f in dataclasses.fields(cls)}
     for other, theirs in classes.items():
         names = {field.name for cls in theirs for field in dataclasses.fields(cls)}
         if foreign := [name for name in values if name in names - own]:
@@ -244,7 +250,7 @@ def _own_values(
                 f"--{foreign[0].replace('_', '-')} is for {other}, and this is a model for {task}; "
                 f"leave it out"
             )
-    return split_values(values, *classes[task]) if task in classes else [dict(values)]
+    return split_values(values, *classes[task])
 
 
 def _table_bytes(frame: Any, kind: str) -> bytes:

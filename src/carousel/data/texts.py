@@ -6,29 +6,16 @@ tokens, of how text is split, nor of samples.
 
 from __future__ import annotations
 
-import codecs
-import encodings.aliases
-import glob
-import gzip
 import hashlib
-import io
-import itertools
 import json
-import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from carousel.data import text_files
 from carousel.errors import DataError, OptionError, nearest
-
-PIECE = 1 << 20  # bytes read at a time, and hence the most characters of a piece
-JSON_SUFFIXES = (".jsonl", ".ndjson")
-SUFFIXES = (".txt", ".text", ".md", *JSON_SUFFIXES)  # of what is read in a folder
-
-_WIDE = {"utf-16": 2, "utf-32": 4}  # bytes of a NUL, where it is not one
 
 
 @dataclass(frozen=True)
@@ -79,9 +66,9 @@ class Texts:
             DataError: for a path without text, or data of another kind.
             OptionError: for an unknown encoding.
         """
-        encoding = _known(encoding)
+        encoding = text_files.known_encoding(encoding)
         if isinstance(data, str | Path):
-            return cls(str(data), _files(data), encoding, field)
+            return cls(str(data), text_files.found_files(data), encoding, field)
         is_list = isinstance(data, list | tuple)
         if wrong := [x for x in (data if is_list else [data]) if not isinstance(x, str)]:
             raise DataError(
@@ -122,7 +109,8 @@ class Texts:
         """Returns the digest of the first so many characters, however they are cut into pieces.
 
         It is the sha256, in hexadecimal, of each document's characters in UTF-8, with the byte
-        0xff behind each document that ends at or before position ``characters``.
+        0xff behind each document but the last: of a text that has grown, what was there before
+        keeps its digest.
 
         Raises:
             DataError: where the text is shorter.
@@ -165,10 +153,10 @@ class Texts:
         for index, part in enumerate(self._parts):
             if isinstance(part, str):
                 pieces = _joined(_cut(part, source=f"{self.name}, index {index}"), "")
-            elif _ends_in(JSON_SUFFIXES, part):
+            elif text_files.ends_in(text_files.JSON_SUFFIXES, part):
                 pieces = _json_pieces(part, self._encoding, self._field)
             else:
-                pieces = _joined(_decoded(part, self._encoding), str(part))
+                pieces = _joined(text_files.decoded(part, self._encoding), str(part))
             for piece in pieces:
                 is_empty = False
                 yield piece
@@ -178,12 +166,12 @@ class Texts:
 
 def _extent(pieces: Iterable[Piece]) -> Extent:
     characters, documents, digest = 0, 0, hashlib.sha256()
+    ended = False
     for piece in pieces:
         characters += len(piece.text)
         documents += piece.ends_document
-        digest.update(piece.text.encode("utf-8"))
-        if piece.ends_document:
-            digest.update(b"\xff")  # which UTF-8 never has
+        digest.update((b"\xff" if ended else b"") + piece.text.encode("utf-8"))  # no UTF-8 has it
+        ended = piece.ends_document
     return Extent(characters, documents, digest.hexdigest())
 
 
@@ -200,16 +188,16 @@ def _joined(texts: Iterable[str], source: str) -> Iterator[Piece]:
 
 def _cut(document: str, **place: Any) -> Iterator[str]:
     """Yields a document that is in memory, in parts; its place is for a DataError."""
-    if wrong := _wrong(document):
+    if wrong := text_files.unreadable_signs(document):
         raise DataError(f"expected text, got {wrong} in it; delete it", **place)
     if "\r" in document:
         document = re.sub("\r\n?", "\n", document)
-    for begin in range(0, len(document), PIECE):
-        yield document[begin : begin + PIECE]
+    for begin in range(0, len(document), text_files.PIECE):
+        yield document[begin : begin + text_files.PIECE]
 
 
 def _json_pieces(path: Path, encoding: str, field: str) -> Iterator[Piece]:
-    for number, line in enumerate(_lines(_decoded(path, encoding)), start=1):
+    for number, line in enumerate(_lines(text_files.decoded(path, encoding)), start=1):
         place = {"source": path, "line": number}
         if line.strip():
             yield from _joined(_cut(_document(line, field, place), **place), str(path))
@@ -253,148 +241,3 @@ def _document(line: str, field: str, place: dict[str, Any]) -> str:
         problem = "the object has no such field; " + (f"did you mean {guess!r}? " if guess else "")
         problem += f"it has: {', '.join(value) or 'none'};"
     raise DataError(f"{problem} name the field that holds the text by --field", **place)
-
-
-def _known(encoding: str) -> str:
-    """Returns an encoding's own name."""
-    try:
-        codec = codecs.lookup(encoding)
-        if codec._is_text_encoding and codec.incrementaldecoder is not None:
-            return codec.name
-    except (LookupError, ValueError):
-        pass
-    guess = nearest(encoding.replace("-", "_"), sorted({*encodings.aliases.aliases.values()}))
-    raise OptionError(
-        f"there is no encoding {encoding!r} of text; {f'did you mean {guess}? ' if guess else ''}"
-        "known are those of Python, such as utf-8, utf-16, latin-1, cp1252"
-    )
-
-
-def _ends_in(suffixes: tuple[str, ...], path: Path) -> bool:
-    return path.name.lower().removesuffix(".gz").endswith(suffixes)
-
-
-def _files(data: str | Path) -> list[Path]:
-    """Returns the files that a path or pattern means, in order."""
-    path, name = Path(data), str(data)
-    if name and os.path.isdir(name):
-        return _files_below(path)
-    if os.path.exists(name):
-        if not path.is_file():
-            raise DataError("expected a file, got a pipe or device; save it first", source=path)
-        if path.stat().st_size == 0:
-            raise DataError("the file is empty", source=path)
-        return [path]
-    is_text = not name or any(sign in name for sign in "\n\r\0")
-    is_pattern = glob.has_magic(name) and not is_text
-    found = map(Path, glob.glob(name, recursive=True) if is_pattern else ())
-    if files := sorted((each for each in found if each.is_file()), key=lambda each: each.parts):
-        return files
-    problem = "the pattern fits no file" if is_pattern else "there is no such file"
-    if is_text or len(name) > 200:
-        raise DataError(f"{problem} as {name[:40]!r}; text itself is given as a list, [text]")
-    raise DataError(f"{problem}; check the path", source=name)
-
-
-def _files_below(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    errors: list[OSError] = []
-    for place, inner, names in os.walk(folder, onerror=errors.append):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        found += [Path(place, name) for name in names if not name.startswith(".")]
-    if errors:
-        raise _unreadable(errors[0].filename, errors[0])
-    found.sort(key=lambda path: path.parts)
-    if files := [path for path in found if _ends_in(SUFFIXES, path)]:
-        return files
-    shown = [str(path.relative_to(folder)) for path in found[:5]]
-    raise DataError(
-        f"expected a folder of files that end in {', '.join(SUFFIXES)} (or these with .gz), got "
-        f"{', '.join(shown) or 'no file'}{', ...' if len(found) > 5 else ''}; "
-        "for others give a pattern such as 'folder/*.log'",
-        source=folder,
-    )
-
-
-def _unreadable(path: str | Path, error: Exception) -> DataError:
-    if isinstance(error, OSError) and error.strerror:
-        return DataError(f"it cannot be read ({error.strerror}); check the path", source=path)
-    return DataError(f"the gzip file is damaged or cut off ({error}); get it anew", source=path)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b" or path.suffix.lower() == ".gz"
-        with gzip.open(path) if zipped else path.open("rb") as content:
-            while chunk := content.read(PIECE):
-                yield chunk
-    except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(path, error) from error
-
-
-def _decoded(path: Path, encoding: str) -> Iterator[str]:
-    """Yields a file's text without its byte order mark, each line ended by "\\n" alone."""
-    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
-    offset, line, begun = 0, 1, False
-    for chunk in itertools.chain(_chunks(path), [b""]):
-        before = decoder.getstate()
-        text, wrong, back = _decode(decoder, chunk)
-        if wrong:
-            # Byte by byte once more, to know the place, whatever the encoding.
-            decoder.setstate(before)
-            for byte in [chunk[k : k + 1] for k in range(len(chunk))] or [b""]:
-                text, wrong, back = _decode(decoder, byte)
-                offset += len(byte)
-                line += text.count("\n")
-                if wrong:
-                    break
-            place = offset - (back or _WIDE.get(encoding[:6], 1))
-            raise DataError(
-                f"expected text in {encoding}, got {wrong or 'something else'} at byte offset "
-                f"{place}; {_remedy(path, encoding, chunk)}",
-                source=path,
-                line=line + (decoder.getstate()[1] & 1),  # a "\r" that waits for its "\n"
-            )
-        offset += len(chunk)
-        line += text.count("\n")
-        yield text if begun else text.removeprefix("\ufeff")
-        begun = begun or bool(text)
-
-
-def _decode(decoder: io.IncrementalNewlineDecoder, chunk: bytes) -> tuple[str, str, int]:
-    """Returns the text of the next bytes (none: the end), and what is wrong with them or "".
-
-    Last comes how many bytes before their end it begins; 0 for a character that no text holds.
-    """
-    try:
-        text = decoder.decode(chunk, not chunk)
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        # The object begins with bytes that were held back, and ends with the last of the chunk.
-        return "", f"the byte 0x{byte:02x} ({error.reason})", len(error.object) - error.start
-    except UnicodeError as error:
-        return "", str(error), len(chunk)
-    return text, _wrong(text), 0
-
-
-def _wrong(text: str) -> str:
-    """Returns in words what no text holds and this one does, or ""."""
-    if "\0" in text:
-        return "a NUL character"
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        return f"half a surrogate pair (U+{ord(text[error.start]):04X})"
-    return ""
-
-
-def _remedy(path: Path, encoding: str, chunk: bytes) -> str:
-    if encoding[:6] in _WIDE:
-        return f"give --encoding {encoding[:6]}-le or -be if it has no byte order mark, or another"
-    if next(_chunks(path), b"").startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "it has the byte order mark of UTF-16: give --encoding utf-16"
-    if b"\0" in chunk:
-        return "is it a binary file? if it is text in UTF-16, give --encoding utf-16-le"
-    other = "latin-1" if encoding == "utf-8" else "utf-8"
-    return f"give its encoding, say --encoding {other}, or convert it: iconv -f ENCODING -t UTF-8"

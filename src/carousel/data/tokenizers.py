@@ -195,7 +195,7 @@ class Words(Tokenizer):
         return len(text) - len(text.rsplit(None, 1)[-1])
 
     def _encode(self, text: str, source: str, line: int) -> np.ndarray:
-        words = text.replace("\n", f" {LINE_END} ").split()
+        words = _checked(text, source, line).replace("\n", f" {LINE_END} ").split()
         known, unknown = self._ids.get, self.unknown
         return np.fromiter((known(word, unknown) for word in words), np.int32, len(words))
 
@@ -302,8 +302,8 @@ def tokenizer_from_json(text: str) -> Tokenizer:
 class Encoder:
     """Encodes a document in pieces, cut anywhere, into the tokens that the whole would give."""
 
-    def __init__(self, tokenizer: Tokenizer, *, source: str = "") -> None:
-        self._tokenizer, self._source, self._line = tokenizer, source, 1
+    def __init__(self, tokenizer: Tokenizer, *, source: str = "", line: int = 1) -> None:
+        self._tokenizer, self._source, self._line = tokenizer, source, line
         self._holder = _Holder(tokenizer.last_cut)
 
     def feed(self, text: str) -> np.ndarray:

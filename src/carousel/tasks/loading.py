@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from carousel.errors import ModelError, unknown_name
-from carousel.tasks.model_folder import ModelFolder
+from carousel.tasks.model_folder import ModelFolder, read_config
 
 # Task name: the module and the class that loads it.
 TASKS = {
     "forecasting": ("carousel.tasks.forecasting", "Forecaster"),
     "language-modeling": ("carousel.tasks.language_modeling", "LanguageModel"),
 }
+
+
+def task_of(folder: str | Path) -> str:
+    """Returns the task of a saved model, one of ``TASKS``; raises what ``load`` does."""
+    task: str = read_config(Path(folder))["task"]
+    if task not in TASKS:
+        raise ModelError(f"{folder}: {unknown_name('task', task, TASKS)}; upgrade carousel-lstm")
+    return task
 
 
 def load(folder: str | Path) -> Any:
@@ -28,10 +36,6 @@ def load(folder: str | Path) -> Any:
     Raises:
         ModelError: where it is missing, damaged, of an unknown task or of a newer version.
     """
+    module, name = TASKS[task_of(folder)]
     found = ModelFolder.read(folder)
-    if found.task not in TASKS:
-        raise ModelError(
-            f"{folder}: {unknown_name('task', found.task, TASKS)}; upgrade carousel-lstm"
-        )
-    module, name = TASKS[found.task]
     return getattr(importlib.import_module(module), name).from_folder(found)

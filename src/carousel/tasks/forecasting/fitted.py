@@ -159,7 +159,7 @@ class Fitted:
         if past.shape[1] > 0:
             scores[..., :-1][..., good.numpy()] = stretch_scores(
                 self._as_seen(windows.actual(*past).numpy()),
-                self._as_seen(self._network_quantiles(windows, *past, progress)),
+                self._as_seen(self._network_quantiles(windows, past[0], past[1], progress)),
                 levels,
             )
         column = torch.full(earlier.shape, len(good))

@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from carousel.errors import ModelError
 from carousel.tasks.forecasting.covariates import Covariates
 from carousel.tasks.forecasting.frequency import Unit
+from carousel.tasks.saved_values import expect, is_count
 
 _LEAST = {
     "context": 1,
@@ -36,17 +36,17 @@ def check_config(config: Mapping[str, Any]) -> None:
         ModelError: names the value.
     """
     for name in ("options", "plan", "frequency", "covariates", "scalers", "about"):
-        _expect(isinstance(config.get(name), dict), name, "named values", config.get(name))
+        expect(isinstance(config.get(name), dict), name, "named values", config.get(name))
     for name, least in _LEAST.items():
         value = config["plan"].get(name)
-        _expect(_is_count(value, least), f"plan.{name}", f"a number from {least} on", value)
+        expect(is_count(value, least), f"plan.{name}", f"a number from {least} on", value)
     frequency = config["frequency"]
     unit, count = frequency.get("unit"), frequency.get("count")
-    _expect(unit in get_args(Unit), "frequency.unit", f"one of {', '.join(get_args(Unit))}", unit)
-    _expect(_is_count(count, 1), "frequency.count", "a number from 1 on", count)
+    expect(unit in get_args(Unit), "frequency.unit", f"one of {', '.join(get_args(Unit))}", unit)
+    expect(is_count(count, 1), "frequency.count", "a number from 1 on", count)
     cycles = config.get("cycles")
     known = isinstance(cycles, list) and all(cycle in _CYCLES for cycle in cycles)
-    _expect(known, "cycles", f"some of {', '.join(_CYCLES)}", cycles)
+    expect(known, "cycles", f"some of {', '.join(_CYCLES)}", cycles)
     _check_lags(config["plan"])
     _check_covariates(config)
 
@@ -63,21 +63,21 @@ def read_ends(assets: Mapping[str, bytes], name: str, *others: str) -> dict[str,
         ModelError: where a file is missing or says something else.
     """
     for file in (name, *others):
-        _expect(file in assets, file, "a file", None)
+        expect(file in assets, file, "a file", None)
     try:
         ends = json.loads(assets[name])
     except ValueError:
         ends = assets[name][:60]
     valid = isinstance(ends, dict) and all(type(end) is int for end in ends.values())
-    _expect(valid, name, "a whole number for each series", ends)
+    expect(valid, name, "a whole number for each series", ends)
     return ends
 
 
 def _check_lags(plan: Mapping[str, Any]) -> None:
     lags = plan.get("lags")
-    valid = isinstance(lags, list) and len(lags) > 0 and all(_is_count(lag, 1) for lag in lags)
-    _expect(valid, "plan.lags", "whole numbers of steps", lags)
-    _expect(type(plan.get("log")) is bool, "plan.log", "true or false", plan.get("log"))
+    valid = isinstance(lags, list) and len(lags) > 0 and all(is_count(lag, 1) for lag in lags)
+    expect(valid, "plan.lags", "whole numbers of steps", lags)
+    expect(type(plan.get("log")) is bool, "plan.log", "true or false", plan.get("log"))
 
 
 def _check_covariates(config: Mapping[str, Any]) -> None:
@@ -85,30 +85,18 @@ def _check_covariates(config: Mapping[str, Any]) -> None:
     for role in ("past", "known", "static"):
         names = found.get(role)
         valid = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        _expect(valid, f"covariates.{role}", "names of columns", names)
+        expect(valid, f"covariates.{role}", "names of columns", names)
     levels = found.get("levels")
     valid = isinstance(levels, dict) and all(isinstance(own, list) for own in levels.values())
-    _expect(valid, "covariates.levels", "words for each category", levels)
+    expect(valid, "covariates.levels", "words for each category", levels)
     covariates = Covariates.from_dict(found)
     for name, names in (("moving", covariates.moving), ("static", covariates.static)):
         size = covariates.width(names)
         for part in ("mean", "std"):
             values = (config["scalers"].get(name) or {}).get(part)
             fits = isinstance(values, list) and len(values) == size and all(map(_is_finite, values))
-            _expect(fits, f"scalers.{name}.{part}", f"{size} finite numbers", values)
-
-
-def _is_count(value: Any, least: int) -> bool:
-    return type(value) is int and value >= least
+            expect(fits, f"scalers.{name}.{part}", f"{size} finite numbers", values)
 
 
 def _is_finite(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
-
-
-def _expect(valid: bool, name: str, expected: str, value: Any) -> None:
-    if not valid:
-        raise ModelError(
-            f"the model folder is damaged: expected {expected} as {name!r}, got "
-            f"{repr(value)[:60]}; fit the model again or take it from a copy"
-        )

@@ -22,7 +22,8 @@ from carousel.nn import State
 from carousel.options import option, options
 from carousel.tasks.language_modeling.network import Features, LanguageNetwork
 
-_EPSILON = 1e-8
+_EPSILON = 1e-8  # below which a mean square is taken for none
+_STABILIZATION = 2e-5  # ε: a token that training never had moves no further than others
 _STATISTICS_COLUMNS = 16
 _STATISTICS_SEGMENTS = 100
 
@@ -155,9 +156,11 @@ class Updates:
         mean = sum(float(r.mean()) for r in roots.values()) / len(roots)
         limit = 1 / self.decay if self.decay else math.inf
         self._places = [
-            (p, p.detach().clone(), r + _EPSILON, self.decay * (r / mean).clamp(max=limit))
+            (p, p.detach().clone(), r + _STABILIZATION, self.decay * (r / mean).clamp(max=limit))
             for (name, p), r in ((item, roots[item[0]]) for item in named.items())
         ]
+        for parameter, _, _, _ in self._places:
+            parameter.grad = None
         try:
             yield
         finally:
@@ -214,7 +217,7 @@ class Cache:
         cached = (shares * (tokens[None, :] == targets[:, None])).sum(1)
         self._states, self._tokens = states[-self.size :], tokens[-self.size :]
         weight = torch.where(seen.any(1), self.weight, 0.0)
-        return -((1 - weight) * (-nats).exp() + weight * cached).log()
+        return -torch.logaddexp((-weight).log1p() - nats, (weight * cached).log())
 
 
 def gradient_statistics(

@@ -68,6 +68,8 @@ def cuts(texts: Texts, options: LanguageModelingOptions, validates: bool) -> tup
     validation = options.validation if validates else 0.0
     wanted = [int(size * (1 - validation - options.holdout)), int(size * (1 - options.holdout))]
     places = [_fitting(texts, place, options.tokenizer) for place in wanted]
+    if places[0] == places[1] and validation > 0:  # one long line or document holds both
+        places[0] = wanted[0]
     if places[0] == 0:
         raise DataError(
             f"the text is too short to be split: {size} characters; give more, or set holdout and "
@@ -129,6 +131,7 @@ def tokenize(
         ends: whether END stands behind each document, as it does where a model was trained on
             several.
     """
+    line = 1 + _lines_before(texts, begin) if tokenizer.kind == "characters" else 1
     store = _Store(len(tokenizer))
     store.add(np.array([tokenizer.end]))
     characters = size = words = documents = unknown = 0
@@ -136,8 +139,8 @@ def tokenize(
     within = False  # a word goes on
     for piece in texts.pieces(begin, end):
         if encoder is None:
-            encoder = Encoder(tokenizer, source=piece.source)
-            documents, within = documents + 1, False
+            encoder = Encoder(tokenizer, source=piece.source, line=line)
+            documents, within, line = documents + 1, False, 1
         text = piece.text
         characters += len(text)
         size += len(text.encode())
@@ -162,6 +165,14 @@ def tokenize(
         documents=documents,
         unknown=unknown,
     )
+
+
+def _lines_before(texts: Texts, place: int) -> int:
+    """Returns how many lines of a document end between its begin and a place inside it."""
+    lines = 0
+    for piece in texts.pieces(0, place):
+        lines = 0 if piece.ends_document else lines + piece.text.count("\n")
+    return lines
 
 
 def _count(ids: np.ndarray, token: int | None) -> int:
@@ -193,7 +204,8 @@ class _Store:
             return np.concatenate(self._parts)
         self._spill()
         self._file.flush()
-        return np.memmap(self._file, dtype=self._dtype, mode="r", shape=(self._written,))
+        with self._file:  # the array has a handle of its own
+            return np.memmap(self._file, dtype=self._dtype, mode="r", shape=(self._written,))
 
     def _spill(self) -> None:
         if self._file is None:

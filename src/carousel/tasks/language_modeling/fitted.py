@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from carousel.tasks.language_modeling.network import LanguageNetwork
 from carousel.tasks.language_modeling.ngrams import NgramModel
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import Plan
+from carousel.tasks.language_modeling.saved import check_config, check_statistics
 from carousel.training import HISTORY_FILE
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -116,11 +118,13 @@ class Fitted:
         for name in (TOKENIZER_FILE, NGRAMS_FILE, HISTORY_FILE):
             if name not in assets:
                 raise ModelError(f"the model folder lacks {name}; {_DAMAGED}")
+        check_config(config)
         try:
             tokenizer = tokenizer_from_json(assets[TOKENIZER_FILE].decode())
             options = from_dict(LanguageModelingOptions, config["options"])
             plan = Plan.from_dict(config["plan"])
-            network = LanguageNetwork(len(tokenizer), **plan.network())
+            with torch.random.fork_rng():
+                network = LanguageNetwork(len(tokenizer), **plan.network())
             weights = {n: t for n, t in tensors.items() if not n.startswith(_STATISTICS)}
             if plan.tied:
                 weights["head.weight"] = weights["embedding.weight"]
@@ -130,14 +134,18 @@ class Fitted:
                 for name, t in tensors.items()
                 if name.startswith(_STATISTICS)
             }
+            check_statistics(statistics, network)
+            ngrams = _restored(safetensors.numpy.load(assets[NGRAMS_FILE]))
+            if not ngrams or any(one.vocabulary != len(tokenizer) for one in ngrams.values()):
+                raise ValueError(f"{NGRAMS_FILE} is not of a vocabulary of {len(tokenizer)}")
             return cls(
                 options=options,
                 plan=plan,
                 tokenizer=tokenizer,
                 network=network.eval(),
-                ngrams=_restored(safetensors.numpy.load(assets[NGRAMS_FILE])),
+                ngrams=ngrams,
                 statistics=statistics,
-                several=bool(config["several"]),
+                several=config["several"],
                 seen=Seen(**config["seen"]),
                 about=config["about"],
             )

@@ -9,7 +9,7 @@ import torch
 
 from carousel.data.texts import Texts
 from carousel.data.tokenizers import Tokenizer
-from carousel.errors import OptionError
+from carousel.errors import DataError, OptionError
 from carousel.options import to_dict
 from carousel.tasks.language_modeling.adaptation import gradient_statistics
 from carousel.tasks.language_modeling.data import (
@@ -73,7 +73,7 @@ def fitted_to(
         introduction=_introduction(part, tokenizer, network),
     )
     result = train(task, run, progress)
-    network.cpu()
+    network.cpu().zero_grad(set_to_none=True)
     counted = part.tokens[1:][-_NGRAM_TOKENS:]
     order = _NGRAM_ORDER[tokenizer.kind]
     fitted = Fitted(
@@ -123,7 +123,11 @@ def _validation_part(
         if begin == end:
             return None
         return tokenize(texts, tokenizer, begin, end, ends=several)
-    return tokenize(open_texts(valid, options), tokenizer, 0, None, ends=several)
+    texts = open_texts(valid, options)
+    part = tokenize(texts, tokenizer, 0, None, ends=several)
+    if len(part) == 0:
+        raise DataError(f"expected text with {tokenizer.kind}, got none", source=texts.name)
+    return part
 
 
 def _validation_words(part: Part | None, valid: Any) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from carousel.data.tokenizers import Decoder, Tokenizer
 from carousel.decoding.sampling import Sampler, SamplingOptions
+from carousel.errors import DataError
 from carousel.nn import State
 from carousel.tasks.language_modeling.evaluation import initial_state
 from carousel.tasks.language_modeling.network import LanguageNetwork
@@ -97,7 +98,11 @@ def generated_tokens(
 
 
 def generated_text(
-    tokenizer: Tokenizer, tokens: Iterator[int], stop: Sequence[str], most: int | None
+    tokenizer: Tokenizer,
+    tokens: Iterator[int],
+    stop: Sequence[str],
+    most: int | None,
+    prompt: str = "",
 ) -> Iterator[str]:
     """Yields text as it comes, until a token that ends documents, a stop string, or enough tokens.
 
@@ -109,8 +114,12 @@ def generated_text(
         tokens: as ``generated_tokens`` yields them.
         stop: strings that end the text.
         most: how many tokens; None for no end.
+        prompt: what the text goes on from: whether a blank comes first depends on it.
     """
     decoder = Decoder(tokenizer)
+    for token in prompt_tokens(tokenizer, prompt):
+        decoder.feed(token)
+    spaced = tokenizer.kind == "words" and prompt[-1:].isspace()
     longest = max((len(s) for s in stop), default=1) - 1
     held = ""
     count = 0
@@ -119,10 +128,12 @@ def generated_text(
         count += 1
         if token == tokenizer.end:
             break
-        held += decoder.feed(token)
+        text = decoder.feed(token)
+        held += text.removeprefix(" ") if spaced and count == 1 else text
         ends = [at for s in stop if (at := held.find(s)) >= 0]
         if ends:
-            yield held[: min(ends)]
+            if piece := held[: min(ends)]:
+                yield piece
             return
         keep = _overlap(held, stop, longest)
         if len(held) > keep:
@@ -142,5 +153,11 @@ def _overlap(text: str, stop: Sequence[str], longest: int) -> int:
 
 
 def prompt_tokens(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    """Returns a prompt as tokens, behind the boundary that every document begins with."""
+    """Returns a prompt as tokens, behind the boundary that every document begins with.
+
+    Raises:
+        DataError: for what is no text, or a character that the tokenizer does not know.
+    """
+    if not isinstance(prompt, str):
+        raise DataError(f"expected text to go on from, got {prompt!r}; give a string")
     return [tokenizer.end, *np.asarray(tokenizer.encode(prompt, source="the prompt")).tolist()]

@@ -189,6 +189,8 @@ class LanguageModel:
             raise OptionError("give either an options object or single options, not both")
         if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
             raise OptionError(f"max_tokens expects a whole number from 1 on, got {max_tokens!r}")
+        if type(seed) is not int or not 0 <= seed < 2**63:
+            raise OptionError(f"seed expects a whole number from 0 to 2^63 - 1, got {seed!r}")
         stops = [stop] if isinstance(stop, str) else list(stop)
         if not all(isinstance(s, str) and s for s in stops):
             raise OptionError(f"stop expects strings that are not empty, got {stop!r}")
@@ -200,7 +202,7 @@ class LanguageModel:
             seed=seed,
             forbidden=_never_written(fitted),
         )
-        return generated_text(tokenizer, tokens, stops, max_tokens)
+        return generated_text(tokenizer, tokens, stops, max_tokens, prompt)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Saves the model as a folder, whole or not at all.

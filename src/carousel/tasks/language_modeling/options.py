@@ -22,7 +22,7 @@ class LanguageModelingOptions:
         choices=("characters", "bytes", "words", "subwords"),
     )
     vocabulary_size: int | None = option(
-        default=None, help="most tokens known (words and subwords)", unit="tokens", low=3
+        default=None, help="most tokens known (words and subwords)", unit="tokens", low=4
     )
     min_count: int = option(
         default=1,
