@@ -24,7 +24,7 @@ from carousel.tasks.language_modeling import LanguageModel
 from carousel.training import RunOptions
 
 OPTIONS: dict[str, Any] = {"tokenizer": "words"}
-RUN: dict[str, Any] = {"max_epochs": 30}
+RUN: dict[str, Any] = {"max_epochs": 30, "max_minutes": 90.0}
 # Chosen on the validation part.
 ADAPTATION: dict[str, Any] = {
     "dynamic": True,

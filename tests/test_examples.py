@@ -12,6 +12,7 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 PROMISED = {
     "01_drop_in.py": ["outputs behind the end are 0: True", "as if alone: True", "engine: "],
     "02_see_the_gates.py": ["  0.9  1.000  1.000   0.716", "  0.0  0.000  0.000   0.000"],
+    "05_language_model.py": ["unigram", "bits per character against"],
     "03_forecast.py": ["beats the best baseline", "office"],
     "04_replace_lstm.py": [
         "below 1e-5: True",

@@ -215,11 +215,7 @@ FIT_CASES: dict[str, tuple[Make, list[str], list[str]]] = {
     "broken gzip": (lambda path: path.write_bytes(b"\x1f\x8bx"), [], ["gzip", "damaged"]),
     "folder without text": (images, [], ["a.jpg", "expected a folder of files that end in"]),
     "empty folder": (lambda path: path.mkdir(), [], ["no file"]),
-    "new symbol in the validation part": (
-        text("ab\n" * 300 + "c" * 60),
-        [],
-        ["a.txt", "the model knows no 'c'", "tokenizer bytes"],
-    ),
+    "one symbol, as bytes": (text("a" * 600), ["--tokenizer", "bytes"], ["a.txt", "repeats one"]),
     "unknown option": (text(TEXT), ["--tokeniser", "words"], ["--tokenizer"]),
     "option of another task": (text(TEXT), ["--horizon", "3"], ["--horizon"]),
     "unknown choice": (text(TEXT), ["--tokenizer", "letters"], ["letters", "characters"]),
@@ -303,7 +299,7 @@ def test_what_was_all_seen_is_refused(tmp_path: Path, capsys: Out) -> None:
     [
         (["the Quay"], "the prompt, line 1: the model knows no 'Q'"),
         (["the", "--stop", ""], "stop expects strings that are not empty"),
-        (["the", "--max-tokens", "0"], "'max_tokens' expects a value of tokens, at least 1"),
+        (["the", "--max-tokens=-1"], "'max_tokens' expects a value of tokens, at least 0"),
         (["the", "--temperature", "-1"], "temperature"),
         (["the", "--top-p", "2"], "top_p"),
         (["the", "--seed", "-1"], "seed"),

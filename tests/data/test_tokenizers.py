@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carousel.data import tokenizers as module
+from carousel.data import blocks
 from carousel.data.tokenizers import (
     END,
     KINDS,
@@ -21,6 +22,7 @@ from carousel.data.tokenizers import (
     Decoder,
     Encoder,
     Tokenizer,
+    Words,
     tokenizer_from_json,
     train_tokenizer,
 )
@@ -81,9 +83,31 @@ def test_words_are_numbered_by_count_then_alphabet() -> None:
 
 
 def test_words_without_lines_have_no_line_end() -> None:
-    tokenizer = train_tokenizer("words", ["a b"])
+    tokenizer = train_tokenizer("words", ["a b"], min_count=1)
     assert list(tokenizer.vocabulary) == [END, UNKNOWN, "a", "b"]
     assert tokenizer.encode("a\nb").tolist() == [2, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "limits", "wanted"),
+    [
+        (["b a a"], {}, ["a"]),  # what comes once is rare
+        (["b a a"], {"min_count": 1}, ["a", "b"]),
+        (["b a", None, "a"], {}, ["a"]),  # of two documents
+        (["b a a <unk>"], {}, ["a", "b"]),  # the rare ones are out already
+        (["b a a", None, "<unk>"], {}, ["a", "b"]),
+        (["b a a <u", "nk>"], {}, ["a", "b"]),
+        (["b a a <unk>"], {"min_count": 2}, ["a"]),  # what is given holds
+        (["c b a a <unk>"], {"size": 4}, ["a", "b"]),
+        (["b a a b <unk>."], {}, ["a", "b"]),  # another word, and a rare one
+        (["b a a <UNK> <end>"], {}, ["a"]),
+    ],
+)
+def test_rare_words_are_left_out_unless_the_text_has_done_so(
+    pieces: list[str | None], limits: dict[str, int], wanted: list[str]
+) -> None:
+    for train in (Words.train, partial(train_tokenizer, "words")):
+        assert list(train(pieces, **limits).vocabulary) == [END, UNKNOWN, *wanted]
 
 
 def test_subwords_are_the_byte_pairs_that_come_most_often() -> None:
@@ -93,6 +117,15 @@ def test_subwords_are_the_byte_pairs_that_come_most_often() -> None:
     # "ug" comes four times, "hug" three times.
     assert tokenizer.vocabulary[257:] == ("ug", "hug")
     assert tokenizer.decode(tokenizer.encode("pug")) == "pug"
+
+
+def test_subwords_take_pairs_that_come_once_unless_told() -> None:
+    text = ["hug hug hug pug"]
+    usual = train_tokenizer("subwords", text)
+    assert usual.vocabulary[257:259] == ("ug", "hug")
+    assert "pug" in usual.vocabulary
+    assert train_tokenizer("subwords", text, min_count=1).to_json() == usual.to_json()
+    assert train_tokenizer("subwords", text, min_count=4).vocabulary[257:] == ("ug",)
 
 
 def test_subwords_do_not_depend_on_how_the_text_was_cut() -> None:
@@ -111,8 +144,11 @@ def test_training_cuts_no_word(kind: str, cuts: list[int]) -> None:
 
 
 def test_none_ends_a_document_and_its_word() -> None:
-    assert list(train_tokenizer("words", ["a", "b"]).vocabulary[2:]) == ["ab"]
-    assert list(train_tokenizer("words", ["a", None, "b"]).vocabulary[2:]) == ["a", "b"]
+    def learned(*pieces: str | None) -> list[str]:
+        return list(train_tokenizer("words", pieces, min_count=1).vocabulary[2:])
+
+    assert learned("a", "b") == ["ab"]
+    assert learned("a", None, "b") == ["a", "b"]
 
 
 @kinds
@@ -177,7 +213,7 @@ def test_a_long_text_is_encoded_like_a_short_one(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = TRAINED[kind].encode(TEXT).tolist()
-    monkeypatch.setattr(module, "_BLOCK", 7)
+    monkeypatch.setattr(blocks, "BLOCK", 7)
     assert TRAINED[kind].encode(TEXT).tolist() == whole
 
 
@@ -285,8 +321,10 @@ def test_an_empty_text_is_refused(kind: str, pieces: list[str | None]) -> None:
 
 
 def test_a_text_without_frequent_words_is_refused() -> None:
-    with pytest.raises(DataError, match="the text is empty: expected a word that comes 1 times"):
-        train_tokenizer("words", [" \n "])
+    for text, least in ((" \n ", 2), ("a b", 2), ("<unk> \n <unk>", 1)):
+        wanted = f"the text is empty: expected a word that comes {least} times"
+        with pytest.raises(DataError, match=wanted):
+            train_tokenizer("words", [text])
     with pytest.raises(DataError, match="comes 3 times or more; give more, or lower min_count"):
         train_tokenizer("words", ["a a b"], min_count=3)
 
@@ -296,9 +334,13 @@ def test_a_text_without_frequent_words_is_refused() -> None:
     [
         ("characters", {"size": 1}, "size is for words and subwords; leave it out for characters"),
         ("bytes", {"size": 300}, "size is for words and subwords; leave it out for bytes"),
-        ("bytes", {"min_count": 2}, "min_count is for words and subwords"),
+        ("bytes", {"min_count": 2}, "min_count is for words and subwords; leave it out for bytes"),
+        ("bytes", {"min_count": 1}, "min_count is for words and subwords; leave it out for bytes"),
+        ("characters", {"min_count": 1}, "min_count is for words and .* it out for characters"),
+        ("characters", {"min_count": 3}, "min_count is for words and .* it out for characters"),
         ("words", {"size": 3}, "size expects at least 4, got 3"),
         ("words", {"min_count": 0}, "min_count expects at least 1, got 0"),
+        ("subwords", {"min_count": 0}, "min_count expects at least 1, got 0"),
         ("subwords", {"size": 256}, "size expects at least 257, got 256"),
         ("word", {}, "no tokenizer 'word'; did you mean 'words'"),
     ],
@@ -316,11 +358,22 @@ def test_half_a_surrogate_pair_is_refused(kind: str) -> None:
         train_tokenizer("words", ["a \udcff"])
 
 
-@given(text=texts)
-def test_words_are_counted_like_a_plain_count(text: str) -> None:
+@given(
+    text=texts,
+    rest=st.sampled_from(["", " <unk>", " <unk> <end> <eos>"]),
+    min_count=st.sampled_from([None, 1, 2, 3]),
+)
+def test_words_are_counted_like_a_plain_count(text: str, rest: str, min_count: int | None) -> None:
+    text += rest
     counts = Counter(word for line in text.split("\n") for word in line.split())
+    line_end = [LINE_END] * ("\n" in text or LINE_END in counts)
+    least = min_count or (1 if UNKNOWN in counts else 2)
     del counts[UNKNOWN], counts[END], counts[LINE_END]
-    if counts:
-        found: Tokenizer = train_tokenizer("words", [text])
-        ranked = sorted(counts, key=lambda word: (-counts[word], word))
-        assert list(found.vocabulary) == [END, UNKNOWN, *[LINE_END] * ("\n" in text), *ranked]
+    frequent = [word for word in counts if counts[word] >= least]
+    if frequent:
+        found: Tokenizer = train_tokenizer("words", [text], min_count=min_count)
+        ranked = sorted(frequent, key=lambda word: (-counts[word], word))
+        assert list(found.vocabulary) == [END, UNKNOWN, *line_end, *ranked]
+    else:
+        with pytest.raises(DataError, match="the text is empty"):
+            train_tokenizer("words", [text], min_count=min_count)

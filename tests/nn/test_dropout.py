@@ -7,13 +7,21 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch.nn.functional import embedding
 
 from carousel.nn.dropout import locked_dropout, word_dropout
 
 T, B, F = 6, 3, 7
-BOTH = pytest.mark.parametrize(
-    ("drop", "shape"), [(locked_dropout, (T, B, F)), (word_dropout, (9, 4))]
-)
+
+
+def drop_each(x: torch.Tensor, rate: float, training: bool) -> torch.Tensor:
+    """Word dropout where every place has a word of its own."""
+    vocabulary = x.shape[0] * x.shape[1]
+    words = torch.arange(vocabulary).view(x.shape[:2])
+    return word_dropout(x, words, vocabulary, rate, training)
+
+
+BOTH = pytest.mark.parametrize("drop", [locked_dropout, drop_each])
 
 
 def ones_that_stay(drop: Callable, shape: tuple[int, ...], rate: float) -> torch.Tensor:
@@ -33,34 +41,52 @@ def test_a_locked_mask_is_the_same_at_every_step_and_another_in_each_sequence() 
     assert not any(torch.equal(a, b) for n, a in enumerate(columns) for b in columns[n + 1 :])
 
 
-def test_word_dropout_drops_whole_rows() -> None:
-    kept = ones_that_stay(word_dropout, (60, 5), 0.4)
-    assert (kept == kept[:, :1]).all()
-    assert 0 < kept[:, 0].sum() < 60
+def test_word_dropout_drops_whole_words() -> None:
+    kept = ones_that_stay(drop_each, (20, 3, 5), 0.4)
+    assert (kept == kept[..., :1]).all()
+    assert 0 < kept[..., 0].sum() < 60
 
 
 def test_a_dropped_word_is_missing_wherever_it_stands() -> None:
-    weight = torch.randn(10, 4)
-    tokens = torch.randint(10, (50, 3))
-    x = torch.nn.functional.embedding(tokens, word_dropout(weight, 0.5, True))
+    words = torch.randint(10, (50, 3))
+    x = word_dropout(torch.randn(50, 3, 4), words, 10, 0.5, True)
     missing = (x == 0).all(-1)
     assert 0 < missing.sum() < missing.numel()
-    for token in range(10):
-        assert missing[tokens == token].unique().numel() <= 1
+    assert torch.equal(missing, (x == 0).any(-1))
+    for word in range(10):
+        assert missing[words == word].unique().numel() <= 1
+
+
+def test_word_dropout_is_dropout_of_the_rows_of_the_embedding() -> None:
+    """Bit for bit: at a rate of 1/2 the mask is 0 or 2, and by these every number is exact."""
+    weight = torch.randn(10, 4, requires_grad=True)
+    words = torch.randint(8, (50, 3))  # two words do not come, and are drawn for all the same
+    cotangent = torch.randn(50, 3, 4)
+    torch.manual_seed(4)
+    wanted = embedding(words, weight * torch.dropout(torch.ones(10, 1), 0.5, True))
+    (wanted_gradient,) = torch.autograd.grad(wanted, weight, cotangent)
+    after = torch.get_rng_state()
+    torch.manual_seed(4)
+    found = word_dropout(embedding(words, weight), words, 10, 0.5, True)
+    (gradient,) = torch.autograd.grad(found, weight, cotangent)
+    assert torch.equal(found, wanted)
+    assert torch.equal(gradient, wanted_gradient)
+    assert torch.equal(torch.get_rng_state(), after)
+    dropped = (gradient == 0).all(1)
+    assert dropped[8:].all()
+    assert 0 < dropped[:8].sum() < 8
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 @BOTH
-def test_values_and_gradients_are_those_of_the_mask(
-    drop: Callable, shape: tuple[int, ...], dtype: torch.dtype
-) -> None:
-    x = torch.randn(shape, dtype=dtype, requires_grad=True)
-    cotangent = torch.randn(shape, dtype=dtype)
+def test_values_and_gradients_are_those_of_the_mask(drop: Callable, dtype: torch.dtype) -> None:
+    x = torch.randn(T, B, F, dtype=dtype, requires_grad=True)
+    cotangent = torch.randn(T, B, F, dtype=dtype)
     torch.manual_seed(4)
     found = drop(x, 0.25, True)
     found.backward(cotangent)
     torch.manual_seed(4)
-    small = (1, B, F) if drop is locked_dropout else (9, 1)
+    small = (1, B, F) if drop is locked_dropout else (T, B, 1)
     mask = torch.empty(small, dtype=dtype).bernoulli_(0.75) / 0.75
     assert 0 < (mask == 0).sum() < mask.numel()
     assert found.dtype == dtype
@@ -71,9 +97,9 @@ def test_values_and_gradients_are_those_of_the_mask(
 @pytest.mark.parametrize(("rate", "training"), [(0.0, True), (0.5, False), (0.0, False)])
 @BOTH
 def test_nothing_is_done_or_drawn_where_nothing_is_dropped(
-    drop: Callable, shape: tuple[int, ...], rate: float, training: bool
+    drop: Callable, rate: float, training: bool
 ) -> None:
-    x = torch.randn(shape)
+    x = torch.randn(T, B, F)
     before = torch.get_rng_state()
     assert drop(x, rate, training) is x
     assert torch.equal(torch.get_rng_state(), before)
@@ -82,7 +108,7 @@ def test_nothing_is_done_or_drawn_where_nothing_is_dropped(
 @pytest.mark.parametrize("rate", [0.05, 0.5, 0.9])
 @pytest.mark.parametrize(
     ("drop", "shape", "drawn"),
-    [(locked_dropout, (2, 200, 100), 20_000), (word_dropout, (20_000, 2), 20_000)],
+    [(locked_dropout, (2, 200, 100), 20_000), (drop_each, (200, 100, 2), 20_000)],
 )
 def test_the_rate_and_the_mean_are_kept(
     drop: Callable, shape: tuple[int, ...], drawn: int, rate: float
@@ -99,9 +125,10 @@ def test_the_rate_and_the_mean_are_kept(
 def test_every_call_draws_anew() -> None:
     x = torch.ones(T, 20, 20)
     assert not torch.equal(locked_dropout(x, 0.5, True), locked_dropout(x, 0.5, True))
-    assert not torch.equal(word_dropout(x[:, 0], 0.5, True), word_dropout(x[:, 1], 0.5, True))
+    assert not torch.equal(drop_each(x, 0.5, True), drop_each(x, 0.5, True))
 
 
 @pytest.mark.parametrize("shape", [(0, B, F), (T, 0, F), (T, B, 0)])
-def test_nothing_to_drop(shape: tuple[int, ...]) -> None:
-    assert locked_dropout(torch.ones(shape), 0.5, True).shape == shape
+@BOTH
+def test_nothing_to_drop(drop: Callable, shape: tuple[int, ...]) -> None:
+    assert drop(torch.ones(shape), 0.5, True).shape == shape

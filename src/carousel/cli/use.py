@@ -62,10 +62,20 @@ class ForecastOptions:
 
 
 @options
+class ReadingOptions:
+    """How the text of a language model's evaluation is read; by default as that of its training."""
+
+    encoding: str | None = option(default=None, help="character encoding of the files")
+    field: str | None = option(default=None, help="field of a JSON line that holds the text")
+
+
+@options
 class WritingOptions:
     """How much a language model writes."""
 
-    max_tokens: int = option(default=500, help="most tokens written", unit="tokens", low=1)
+    max_tokens: int = option(
+        default=500, help="most tokens written; 0 for no end", unit="tokens", low=0
+    )
     stop: tuple[str, ...] = option(default=(), help="texts at which to stop")
     seed: int = option(default=0, help="decides every draw", low=0, high=2**63 - 1)
     score: bool = option(
@@ -73,7 +83,13 @@ class WritingOptions:
     )
 
 
-@with_options({"Forecasting": BacktestOptions, "Language modeling": AdaptationOptions})
+@with_options(
+    {
+        "Forecasting": BacktestOptions,
+        "Language modeling": ReadingOptions,
+        "Language modeling: what it learns from the text": AdaptationOptions,
+    }
+)
 def evaluate(
     model: ModelPath,
     data: Annotated[
@@ -92,13 +108,16 @@ def evaluate(
     _check_place(plot, force)
     task = task_of(model)
     own = _own_values(
-        task, values, {FORECASTING: (BacktestOptions,), LANGUAGE_MODELING: (AdaptationOptions,)}
+        task,
+        values,
+        {FORECASTING: (BacktestOptions,), LANGUAGE_MODELING: (ReadingOptions, AdaptationOptions)},
     )
     _check_ending("--plot", plot, PLOT_FORMATS[task])
     if task == LANGUAGE_MODELING:
         with counted("tokens") as progress:
-            adaptation = AdaptationOptions(**own[0])
-            report = carousel.load(model).evaluate(data, adaptation=adaptation, progress=progress)
+            report = carousel.load(model).evaluate(
+                data, adaptation=AdaptationOptions(**own[1]), **own[0], progress=progress
+            )
     else:
         with counted("forecasts") as progress:
             report = carousel.load(model).evaluate(data, **own[0], progress=progress)
@@ -120,7 +139,9 @@ def predict(
         str | None,
         Parameter(
             help="of a forecaster: CSV or Parquet file, or sample:NAME; default: the last rows "
-            "that the model knows. Of a language model: the text to go on from"
+            "that the model knows. Of a language model: the text to go on from, or - for what "
+            "comes in on standard input",
+            allow_leading_hyphen=True,
         ),
     ] = None,
     /,
@@ -158,7 +179,10 @@ def predict(
                 f"--score writes nothing, so --{idle[0].replace('_', '-')} would do nothing; leave "
                 f"one of them out"
             )
-        _write(model, input or "", writing, sampling, out, as_json=json_)
+        if writing.max_tokens == 0 and (out is not None or json_):
+            raise OptionError("--max-tokens 0 has no end, which only a terminal or pipe can take")
+        prompt = sys.stdin.read() if input == "-" else input or ""
+        _write(model, prompt, writing, sampling, out, as_json=json_)
     else:
         _check_ending("--out", out, TABLE_FORMATS)
         _check_ending("--plot", plot, PLOT_FORMATS[FORECASTING])
@@ -220,7 +244,7 @@ def _write(
         return
     pieces = language_model.stream(
         prompt,
-        max_tokens=writing.max_tokens,
+        max_tokens=writing.max_tokens or None,
         stop=writing.stop,
         seed=writing.seed,
         options=sampling,
@@ -235,6 +259,8 @@ def _write(
         print(prompt, end="", flush=True)
         for piece in pieces:
             print(piece, end="", flush=True)
+            if getattr(sys.stdout, "failed", False):  # the reader has left, and there may be no end
+                return
         print()
 
 

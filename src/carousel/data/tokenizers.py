@@ -10,19 +10,18 @@ import codecs
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
+from carousel.data.blocks import Holder, blocks_of
 from carousel.data.extras import import_extra
 from carousel.errors import CarouselError, DataError, ModelError, OptionError, unknown_name
 
 END = "<end>"  # the boundary of documents, which no text contains
 UNKNOWN = "<unk>"
 LINE_END = "<eos>"  # as in Mikolov's Penn Treebank and in WikiText
-
-_BLOCK = 1 << 17  # characters that are encoded at once: what this takes in memory stays small
 
 
 class Tokenizer(abc.ABC):
@@ -47,15 +46,15 @@ class Tokenizer(abc.ABC):
 
     @classmethod
     def train(
-        cls, pieces: Iterable[str | None], *, size: int | None = None, min_count: int = 1
+        cls, pieces: Iterable[str | None], *, size: int | None = None, min_count: int | None = None
     ) -> Tokenizer:
         """Learns from a text; see ``train_tokenizer``."""
         for name, value, least in (("size", size, cls.least), ("min_count", min_count, 1)):
-            if not cls.least and value != (None if name == "size" else 1):
+            if not cls.least and value is not None:
                 raise OptionError(f"{name} is for words and subwords; leave it out for {cls.kind}")
             if value is not None and value < least:
                 raise OptionError(f"{cls.kind}: {name} expects at least {least}, got {value}")
-        blocks = map(_checked, _blocks(pieces, cls.last_cut))
+        blocks = map(_checked, blocks_of(pieces, cls.last_cut))
         for first in blocks:
             return cls._learn(itertools.chain([first], blocks), size, min_count)
         raise DataError("the text is empty; give one that has something to learn from")
@@ -68,7 +67,7 @@ class Tokenizer(abc.ABC):
                 ``line`` the number of the text's first line there.
         """
         parts = [np.zeros(0, np.int32)]
-        for block in _blocks([text], self.last_cut):
+        for block in blocks_of([text], self.last_cut):
             parts.append(self._encode(block, source, line))
             line += block.count("\n")
         return np.concatenate(parts)
@@ -100,7 +99,9 @@ class Tokenizer(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def _learn(cls, blocks: Iterator[str], size: int | None, min_count: int) -> Tokenizer: ...
+    def _learn(
+        cls, blocks: Iterator[str], size: int | None, min_count: int | None
+    ) -> Tokenizer: ...
 
     @abc.abstractmethod
     def _encode(self, text: str, source: str, line: int) -> np.ndarray: ...
@@ -121,7 +122,7 @@ class Characters(Tokenizer):
         self._table[[ord(character) for character in characters]] = range(1, len(self))
 
     @classmethod
-    def _learn(cls, blocks: Iterator[str], size: int | None, min_count: int) -> Characters:
+    def _learn(cls, blocks: Iterator[str], size: int | None, min_count: int | None) -> Characters:
         return cls("".join(sorted(set().union(*map(set, blocks)))))
 
     def _encode(self, text: str, source: str, line: int) -> np.ndarray:
@@ -149,7 +150,7 @@ class Bytes(Tokenizer):
         super().__init__((END, *map(_shown, tokens)), (b"", *tokens), {})
 
     @classmethod
-    def _learn(cls, blocks: Iterator[str], size: int | None, min_count: int) -> Bytes:
+    def _learn(cls, blocks: Iterator[str], size: int | None, min_count: int | None) -> Bytes:
         return cls()
 
     def _encode(self, text: str, source: str, line: int) -> np.ndarray:
@@ -173,10 +174,12 @@ class Words(Tokenizer):
         self.unknown, self._line_end = self._ids[UNKNOWN], self._ids.get(LINE_END)
 
     @classmethod
-    def _learn(cls, blocks: Iterator[str], size: int | None, min_count: int) -> Words:
+    def _learn(cls, blocks: Iterator[str], size: int | None, min_count: int | None) -> Words:
         counts: Counter[str] = Counter()
         for block in blocks:
             counts.update(block.replace("\n", f" {LINE_END} ").split())
+        if min_count is None:  # a text that says <unk> itself has left out what is rare
+            min_count = 1 if counts[UNKNOWN] else 2
         special = [END, UNKNOWN, *([LINE_END] if counts[LINE_END] else [])]
         for word in (END, UNKNOWN, LINE_END):
             del counts[word]
@@ -231,13 +234,13 @@ class Subwords(Tokenizer):
         self._library = tokenizers.Tokenizer.from_str(json.dumps(library))
 
     @classmethod
-    def _learn(cls, blocks: Iterator[str], size: int | None, min_count: int) -> Subwords:
+    def _learn(cls, blocks: Iterator[str], size: int | None, min_count: int | None) -> Subwords:
         tokenizers = import_extra("tokenizers", "text")
         library = tokenizers.Tokenizer(tokenizers.models.BPE())
         library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
         trainer = tokenizers.trainers.BpeTrainer(
             vocab_size=(size or 8_000) - 1,
-            min_frequency=min_count,
+            min_frequency=min_count or 1,
             show_progress=False,
             initial_alphabet=_byte_letters(),
         )
@@ -265,7 +268,11 @@ KINDS: dict[str, type[Tokenizer]] = {cls.kind: cls for cls in (Characters, Bytes
 
 
 def train_tokenizer(
-    kind: str, pieces: Iterable[str | None], *, size: int | None = None, min_count: int = 1
+    kind: str,
+    pieces: Iterable[str | None],
+    *,
+    size: int | None = None,
+    min_count: int | None = None,
 ) -> Tokenizer:
     """Learns a tokenizer from a text.
 
@@ -274,7 +281,8 @@ def train_tokenizer(
         pieces: the text, cut anywhere; a None among them ends a document, and with it a word.
         size: most tokens of the vocabulary, END included; for words (by default all) and
             subwords (by default 8,000).
-        min_count: words, or pairs of subwords, that come less often are left out.
+        min_count: words that come less often are left out, by default those that come once, or
+            none where the text has UNKNOWN itself; for subwords pairs, by default none.
 
     Raises:
         DataError: where the text is empty.
@@ -304,7 +312,7 @@ class Encoder:
 
     def __init__(self, tokenizer: Tokenizer, *, source: str = "", line: int = 1) -> None:
         self._tokenizer, self._source, self._line = tokenizer, source, line
-        self._holder = _Holder(tokenizer.last_cut)
+        self._holder = Holder(tokenizer.last_cut)
 
     def feed(self, text: str) -> np.ndarray:
         """Returns the next tokens, (N,) int32; what may still change is held back."""
@@ -336,40 +344,6 @@ class Decoder:
         """Returns what was held back, U+FFFD for half a character; the next token begins anew."""
         self._previous = self._tokenizer.end
         return self._utf8.decode(b"", True)
-
-
-class _Holder:
-    """Passes a text on up to the last place where it may be cut, and holds the rest back."""
-
-    def __init__(self, last_cut: Callable[[str], int]) -> None:
-        self._last_cut = last_cut
-        self._held: list[str] = []  # joined only when passed on: a text may be one long word
-
-    def feed(self, text: str) -> str:
-        before = self._held[-1][-1] if self._held else ""
-        cut = self._last_cut(before + text)
-        passed = self.finish() + text[: cut - len(before)] if cut else ""
-        rest = text[cut - len(before) :] if cut else text
-        if rest:
-            self._held.append(rest)
-        return passed
-
-    def finish(self) -> str:
-        held = "".join(self._held)
-        self._held.clear()
-        return held
-
-
-def _blocks(pieces: Iterable[str | None], last_cut: Callable[[str], int]) -> Iterator[str]:
-    """Yields the text in parts of about ``_BLOCK`` or less, cut where that changes no token."""
-    holder = _Holder(last_cut)
-    for piece in itertools.chain(pieces, [None]):
-        if piece is None:
-            passed = iter([holder.finish()])
-        else:
-            starts = range(0, len(piece), _BLOCK)
-            passed = (holder.feed(piece[start : start + _BLOCK]) for start in starts)
-        yield from filter(None, passed)
 
 
 def _checked(text: str, source: str = "", line: int | None = None) -> str:

@@ -1,6 +1,7 @@
 """Modules with parameters."""
 
 from carousel.engines import State
+from carousel.nn.attention import Attention
 from carousel.nn.cell import LSTMCell
 from carousel.nn.conversion import to_torch
 from carousel.nn.lstm import LSTM
@@ -10,6 +11,7 @@ from carousel.nn.trace import Trace
 
 __all__ = [
     "LSTM",
+    "Attention",
     "LSTMCell",
     "State",
     "Stepper",

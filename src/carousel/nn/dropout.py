@@ -6,7 +6,7 @@ Shape letters: T time, B batch, F features, V vocabulary, E embedding size.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -29,19 +29,29 @@ def locked_dropout(x: Float[Tensor, "T B F"], rate: float, training: bool) -> Te
     return x * torch.dropout(x.new_ones(1, *x.shape[1:]), rate, True)
 
 
-def word_dropout(weight: Float[Tensor, "V E"], rate: float, training: bool) -> Tensor:
-    """Zeroes whole rows of an embedding matrix, and multiplies the rest by 1/(1-rate).
+def word_dropout(
+    x: Float[Tensor, "T B E"],
+    words: Int[Tensor, "T B"],
+    vocabulary: int,
+    rate: float,
+    training: bool,
+) -> Tensor:
+    """Zeroes some words wherever they stand, and multiplies the rest by 1/(1-rate).
+
+    That is dropout of whole rows of the embedding matrix, which is not touched for it.
 
     Args:
-        weight: (V, E), a row for each word.
-        rate: probability of a row to be zeroed.
+        x: (T, B, E), the embedded words.
+        words: (T, B), which ones they are.
+        vocabulary: V.
+        rate: probability of a word to be zeroed.
         training: whether anything is done.
 
     Returns:
-        (V, E).
+        (T, B, E).
 
     Reference: embedding dropout, arXiv:1512.05287; arXiv:1708.02182, section 4.3.
     """
     if not training or rate == 0:
-        return weight
-    return weight * torch.dropout(weight.new_ones(weight.shape[0], 1), rate, True)
+        return x
+    return x * torch.dropout(x.new_ones(vocabulary, 1), rate, True)[words]

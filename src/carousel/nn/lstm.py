@@ -277,7 +277,8 @@ class LSTM(torch.nn.Module):
             self.num_layers == 1
             and not (self.bidirectional or self.batch_first or self.proj_size)
             and not (self.coupled or self.peepholes or self.recurrent_dropout)
-            and not (self.weight_dropout or self.zoneout_h or self.zoneout_c)
+            and not (self.zoneout_h or self.zoneout_c)
+            and not (self.training and self.weight_dropout)
             and self.cell_clip is None
             and prefers_compiled(self.preferred_engine)
         )

@@ -6,6 +6,7 @@ Knows nothing of models. One process alone is the case world = 1, without any co
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 
 import torch
@@ -125,6 +126,7 @@ def joined_group(device: str) -> ProcessGroup:
 
 def _leave() -> None:
     if dist.is_initialized():
+        gc.collect()  # a DDP module in a circle would hold the group, whose threads must have ended
         dist.destroy_process_group()
 
 

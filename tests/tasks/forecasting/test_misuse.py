@@ -39,7 +39,7 @@ def test_a_run_is_run_options(run: Any) -> None:
 
 
 def test_a_bare_number_is_no_options() -> None:
-    with pytest.raises(OptionError, match="by name such as horizon=24, got 3"):
+    with pytest.raises(OptionError, match=r"expected ForecastingOptions, or .* by name, got 3$"):
         unwrap(Forecaster.__init__)(Forecaster(horizon=3), 3)
 
 

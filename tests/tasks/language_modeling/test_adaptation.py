@@ -168,7 +168,7 @@ def test_a_model_is_what_it_was_and_says_what_it_did() -> None:
     first = model.evaluate([TEXT], dynamic=True, dynamic_rate=0.001, cache=True)
     assert all(torch.equal(p, before[name]) for name, p in model.network.named_parameters())
     assert model.evaluate([TEXT]).model == plain != first.model
-    assert "every 5 tokens, rate 0.001, decay 0.002; cache of 500 tokens" in first.adaptation
+    assert "every 20 tokens, rate 0.001, decay 0.002; cache of 500 tokens" in first.adaptation
     assert any("adapts while it reads" in note for note in first.notes)
 
 

@@ -38,7 +38,7 @@ def test_the_card_of_every_tokenizer(kind: str) -> None:
 def test_documents_layers_and_softmax_are_told() -> None:
     model = fitted(DOCUMENTS, tokenizer="words", num_layers=2, softmax="sampled", samples=5)
     size = sum(map(len, DOCUMENTS))
-    assert "2 LSTM layers of 8 cells" in model.card
+    assert "2 LSTM layers of 8 and 8 cells" in model.card
     assert f"- {len(DOCUMENTS)} documents, {size:,} characters" in model.card
     assert "over about 5 tokens, drawn anew for each batch" in model.card
     adaptive = fitted([TEXT], tokenizer="words", softmax="adaptive")

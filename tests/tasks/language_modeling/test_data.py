@@ -18,6 +18,7 @@ from carousel.errors import DataError
 from carousel.tasks.language_modeling import LanguageModel
 from carousel.tasks.language_modeling import data as data_module
 from carousel.tasks.language_modeling.data import (
+    count_tokens,
     cuts,
     learn_tokenizer,
     open_texts,
@@ -85,21 +86,26 @@ def test_too_short_a_text_is_refused() -> None:
         cut(["", ""])
 
 
-@pytest.mark.parametrize("kind", ["characters", "words"])
-def test_a_text_of_one_token_is_refused(kind: str) -> None:
-    texts = Texts.open(["a " * 40 if kind == "words" else "a" * 40])
-    with pytest.raises(DataError, match="repeats one token, 'a': there is nothing to predict"):
-        learn_tokenizer(texts, 40, options(tokenizer=kind))
+def test_words_are_learned_from_the_training_part_and_characters_from_all() -> None:
+    texts = Texts.open(["a b a b ", "c d c d "])
+    words = options(tokenizer="words", min_count=1)
+    assert learn_tokenizer(texts, 8, words).vocabulary == ("<end>", "<unk>", "a", "b")
+    assert len(learn_tokenizer(texts, 16, words)) == 6
+    assert learn_tokenizer(texts, 8, options()).vocabulary == ("<end>", *" abcd")
 
 
-def test_the_vocabulary_is_learned_from_the_training_part_alone() -> None:
-    texts = Texts.open(["abab", "cdcd"])
-    assert learn_tokenizer(texts, 4, options()).vocabulary == ("<end>", "a", "b")
-    assert len(learn_tokenizer(texts, 8, options())) == 5
+def test_tokens_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = Texts.open(["abba", "a"])
+    part = tokenize(texts, learn_tokenizer(texts, 5, options()), 0, None, ends=True)
+    for chunk in (1, 3, 100):
+        monkeypatch.setattr(data_module, "_CHUNK", chunk)
+        assert count_tokens(part, 4).tolist() == [2, 3, 2, 0]
 
 
 def test_a_document_ends_a_word() -> None:
-    found = learn_tokenizer(Texts.open(["one tw", "o three"]), 13, options(tokenizer="words"))
+    found = learn_tokenizer(
+        Texts.open(["one tw", "o three"]), 13, options(tokenizer="words", min_count=1)
+    )
     assert set(found.vocabulary[2:]) == {"one", "tw", "o", "three"}
 
 
@@ -109,7 +115,8 @@ def test_a_document_ends_a_word() -> None:
 def test_counts_and_tokens_are_those_of_plain_python(
     kind: str, piece: int, ends: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokenizer = train_tokenizer(kind, [text for d in RICH for text in (d, None)])
+    count = 1 if kind == "words" else None
+    tokenizer = train_tokenizer(kind, [x for d in RICH for x in (d, None)], min_count=count)
     monkeypatch.setattr(text_files, "PIECE", piece)
     part = tokenize(Texts.open(RICH), tokenizer, 0, None, ends=ends)
     assert part.characters == sum(map(len, RICH))
@@ -125,7 +132,7 @@ def test_counts_and_tokens_are_those_of_plain_python(
 @pytest.mark.parametrize("piece", [1, 5, 1 << 20])
 def test_unknown_words_are_counted(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
     documents = ["a b\nc d ", "b c c", "d dd d\n"]
-    tokenizer = train_tokenizer("words", ["a b c\n"])
+    tokenizer = train_tokenizer("words", ["a b c\n"], min_count=1)
     monkeypatch.setattr(text_files, "PIECE", piece)
     part = tokenize(Texts.open(documents), tokenizer, 0, None, ends=True)
     assert part.unknown == sum(w not in "abc" for d in documents for w in d.split()) == 4

@@ -22,7 +22,8 @@ LETTERS, WORDS = 70, 10_000  # vocabularies
 
 
 def planned(vocabulary: int, tokens: int = MANY, optimizer: str | None = None, **values: Any):
-    return make_plan(LanguageModelingOptions(**values), vocabulary, tokens, optimizer)
+    options = LanguageModelingOptions(tokenizer="words", **values)  # which may be in groups
+    return make_plan(options, vocabulary, tokens, optimizer)
 
 
 @pytest.mark.parametrize("softmax", ["auto", "full", "sampled", "adaptive"])
@@ -64,6 +65,7 @@ def test_many_types_get_what_few_do_not() -> None:
         ("samples", 7, "samples"),
         ("embedding_dropout", 0.0, "embedding_dropout"),
         ("input_dropout", 0.125, "input_dropout"),
+        ("hidden_dropout", 0.0, "hidden_dropout"),
         ("hidden_dropout", 0.125, "hidden_dropout"),
         ("output_dropout", 0.0, "output_dropout"),
         ("weight_dropout", 0.0, "weight_dropout"),
@@ -76,11 +78,66 @@ def test_many_types_get_what_few_do_not() -> None:
 def test_what_is_given_is_taken_and_changes_nothing_else(
     name: str, value: Any, planned_as: str, vocabulary: int
 ) -> None:
-    plan, run = planned(vocabulary, **{name: value})
-    usual, usual_run = planned(vocabulary)
+    # Between layers acts one, and one layer that is tied has another width.
+    layers = {"num_layers": 2} if name in ("hidden_dropout", "tied") and value else {}
+    plan, run = planned(vocabulary, **{name: value}, **layers)
+    usual, usual_run = planned(vocabulary, **layers)
     assert getattr(plan, planned_as) == value
     assert plan == dataclasses.replace(usual, **{planned_as: value})
     assert run == usual_run
+
+
+@pytest.mark.parametrize("vocabulary", [LETTERS, WORDS])
+@pytest.mark.parametrize(
+    ("sizes", "can_be_tied"),
+    [
+        ({"hidden_size": 48, "embedding_size": 32, "num_layers": 1}, False),
+        ({"hidden_size": 31, "embedding_size": 32, "num_layers": 1}, False),
+        ({"hidden_size": 48, "num_layers": 1}, False),
+        ({"hidden_size": 32, "embedding_size": 32, "num_layers": 1}, True),
+        ({"embedding_size": 32, "num_layers": 1}, True),
+        ({"num_layers": 1}, True),
+        ({"hidden_size": 48, "embedding_size": 32, "num_layers": 2}, True),
+    ],
+    ids=str,
+)
+def test_one_layer_of_another_width_than_the_embedding_is_not_tied(
+    sizes: dict[str, int], can_be_tied: bool, vocabulary: int
+) -> None:
+    plan, run = planned(vocabulary, **sizes)
+    assert plan.tied == (vocabulary == WORDS and can_be_tied)
+    assert {name: getattr(plan, name) for name in sizes} == sizes
+    if can_be_tied:
+        tied, tied_run = planned(vocabulary, **sizes, tied=True)
+        widths = {} if sizes["num_layers"] > 1 else {"hidden_size": tied.embedding_size}
+        assert tied == dataclasses.replace(plan, tied=True, **widths)
+        assert tied_run == run
+        return
+    assert planned(vocabulary, **sizes, tied=False) == (plan, run)
+    with torch.device("meta"):
+        network = LanguageNetwork(vocabulary, **plan.network())
+    assert [layer.hidden_size for layer in network.layers] == [sizes["hidden_size"]]
+    embedding = sizes.get("embedding_size", plan.embedding_size)
+    message = f"'tied' and 'hidden_size' .* {embedding}, got hidden_size {sizes['hidden_size']}; "
+    with pytest.raises(OptionError, match=message):
+        planned(vocabulary, **sizes, tied=True)
+
+
+def test_few_types_have_one_layer_which_is_tied_only_at_its_own_width() -> None:
+    with pytest.raises(OptionError, match=r"'tied' and 'hidden_size' .*one layer"):
+        planned(LETTERS, tied=True, hidden_size=512)
+    assert planned(LETTERS, tied=True, hidden_size=64)[0].tied
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "layers"),
+    [(LETTERS, {}), (LETTERS, {"num_layers": 1}), (WORDS, {"num_layers": 1})],
+)
+def test_dropout_between_layers_needs_two(vocabulary: int, layers: dict[str, int]) -> None:
+    with pytest.raises(OptionError, match=r"'hidden_dropout' .*between layers.*output_dropout"):
+        planned(vocabulary, hidden_dropout=0.125, **layers)
+    assert planned(vocabulary, **layers)[0].num_layers == 1  # what nobody gave is not refused
+    assert planned(vocabulary, **layers, hidden_dropout=0.0)[0].hidden_dropout == 0
 
 
 @pytest.mark.parametrize(

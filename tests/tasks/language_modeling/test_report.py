@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -30,6 +31,8 @@ def made(model: float = 50.0, best: float = 60.0, **values: object) -> Report:
     return Report(
         scores={name: scores(total) for name, total in totals.items()},
         nats={name: np.full(40, total / 40) for name, total in totals.items()},
+        counted=2_000_000,
+        trained=1_000,
         **given,
     )
 
@@ -108,3 +111,14 @@ def test_plain_values_are_json() -> None:
     assert plain["verdict"] == report.verdict
     assert plain["notes"] == report.notes
     assert plain["scope"] == report.scope
+
+
+def test_a_baseline_that_saw_less_than_the_network_is_said_to() -> None:
+    assert not any("n-gram models count" in note for note in made().notes)
+    notes = dataclasses.replace(made(), counted=2_000_000, trained=5_000_000).notes
+    assert "The n-gram models count the last 2,000,000 of 5,000,000 training tokens" in notes[0]
+
+
+def test_of_words_it_is_said_that_blanks_cost_nothing() -> None:
+    assert any("blanks" in n for n in dataclasses.replace(made(), tokenizer="words").notes)
+    assert not any("blanks" in n for n in dataclasses.replace(made(), tokenizer="bytes").notes)

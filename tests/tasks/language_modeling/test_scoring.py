@@ -26,11 +26,12 @@ def test_a_score_sums_to_the_evaluation_of_one_document(kind: str) -> None:
     assert len(scored.tokens) == len(scored.nats) == report.model.tokens
 
 
-def test_of_a_model_of_documents_the_evaluation_has_one_end_more() -> None:
+def test_of_a_model_of_documents_the_end_is_scored_too() -> None:
     model = small_model(several=True)
     scored, report = model.score(OTHER), model.evaluate([OTHER])
     assert report.model.tokens == len(OTHER) + 1
-    assert scored.nats == pytest.approx(report.nats["this model"][:-1], abs=1e-5)
+    assert scored.nats == pytest.approx(report.nats["this model"], abs=1e-5)
+    assert scored.tokens[-1] == "<end>"
 
 
 def test_tokens_are_shown_as_they_are() -> None:

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from carousel.tasks.language_modeling import softmax as softmax_module
 from carousel.tasks.language_modeling.softmax import (
     INITIAL,
     AdaptiveSoftmax,
     FullSoftmax,
     inclusion_probabilities,
+    losses_in_parts,
 )
 
 N, V, D = 5, 12, 3
@@ -187,22 +189,110 @@ def test_tokens_never_seen_are_sampled_as_if_once() -> None:
 
 @pytest.mark.parametrize("cutoffs", [(4,), (2, 7), (1, 11)], ids=str)
 def test_groups_give_the_probabilities_that_they_are_trained_on(cutoffs: tuple) -> None:
-    head = AdaptiveSoftmax(16, V, cutoffs).double()
-    x = torch.randn(V, 16, dtype=torch.float64, requires_grad=True)
+    head = AdaptiveSoftmax(16, V, cutoffs)
+    exact = copy.deepcopy(head).double()
+    x = torch.randn(V, 16, dtype=torch.float64).float().double().requires_grad_()
+    small = x.detach().float().requires_grad_()
     targets = torch.randperm(V)
-    logits = head.logits(x)
-    losses = head.losses(x, targets)
-    # Sums of two log-softmaxes over at most V scores of 16 terms, all below 10: under
-    # 1000 roundings of 1.1e-16 each of the size 10. A wrong group is off by 0.1 and more.
-    close = {"rtol": 0.0, "atol": 1000 * 10 * 2.0**-53}
-    torch.testing.assert_close(losses, -logits[range(V), targets], **close)
-    torch.testing.assert_close(losses, F.cross_entropy(logits, targets, reduction="none"), **close)
-    torch.testing.assert_close(logits.exp().sum(1), torch.ones(V, dtype=torch.float64), **close)
-    asked = [x, *head.parameters()]
-    found = torch.autograd.grad(losses.sum(), asked)
-    wanted = torch.autograd.grad(-logits[range(V), targets].sum(), asked)
+    logits = exact.logits(x)
+    # Sums of two log-softmaxes over at most V scores, each of 16 terms or of 4 that are sums of 16,
+    # all below 10: under 200 roundings of the size 10. A wrong group is off by 0.1 and more.
+    fine = {"rtol": 0.0, "atol": 200 * 10 * 2.0**-53}
+    close = {"rtol": 0.0, "atol": 200 * 10 * U}
+    torch.testing.assert_close(logits.exp().sum(1), torch.ones(V, dtype=torch.float64), **fine)
+    own = -logits[range(V), targets]
+    torch.testing.assert_close(own, F.cross_entropy(logits, targets, reduction="none"), **fine)
+    losses = head.losses(small, targets)
+    torch.testing.assert_close(losses.double(), own, **close)
+    torch.testing.assert_close(head.logits(small).double(), logits, **close)
+    found = torch.autograd.grad(losses.sum(), [small, *head.parameters()])
+    wanted = torch.autograd.grad(own.sum(), [x, *exact.parameters()])
     for one, other in zip(found, wanted, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=V * close["atol"])
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=V * close["atol"])
+    # In the precision of the weights, where that is higher.
+    losses = exact.losses(x, targets)
+    torch.testing.assert_close(losses, -exact.logits(x)[range(V), targets], **fine)
+    found = torch.autograd.grad(losses.sum(), [x, *exact.parameters()])
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=V * fine["atol"])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_groups_are_summed_as_precisely_as_the_weights_whatever_is_around(training: bool) -> None:
+    head = AdaptiveSoftmax(16, V, (2, 7)).train(training)
+    rough, targets = torch.randn(V, 16).bfloat16(), torch.randperm(V)
+    x = rough.float().requires_grad_()
+    wanted = with_gradients(head, head.losses(x, targets), x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert head.groups.head(x).dtype == torch.bfloat16  # it is on
+        found = head.losses(x, targets)
+        of_rough = head.losses(rough, targets)
+    for losses in (found, of_rough, head.losses(rough, targets), head.losses(x.double(), targets)):
+        assert losses.dtype == torch.float32
+        assert torch.equal(losses, wanted[0])
+    for one, other in zip(with_gradients(head, found, x), wanted, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_every_group_has_a_gradient_in_training_looked_into_or_not() -> None:
+    head = AdaptiveSoftmax(16, V, (2, 7))
+    tail = [*head.groups.tail.parameters()]
+    x, targets = torch.randn(N, 16, requires_grad=True), torch.tensor([0, 1, 1, 0, 1])
+    asked = [x, *head.parameters()]
+    losses = head.eval().losses(x, targets)
+    wanted = torch.autograd.grad(losses.sum(), asked, allow_unused=True)
+    # Without it, those of no group would have none: this is what training adds.
+    assert sum(gradient is None for gradient in wanted) == len(tail) > 0
+    in_training = head.train().losses(x, targets)
+    assert torch.equal(in_training, losses)
+    found = torch.autograd.grad(in_training.sum(), asked)
+    for parameter, one, other in zip(asked, found, wanted, strict=True):
+        assert any(parameter is own for own in tail) == (other is None)
+        assert torch.equal(one, torch.zeros_like(one) if other is None else other)
+
+
+HEADS = {"full": lambda: FullSoftmax(16, V), "groups": lambda: AdaptiveSoftmax(16, V, (2, 7))}
+heads = pytest.mark.parametrize("kind", HEADS)
+
+
+@heads
+def test_a_head_knows_its_vocabulary(kind: str) -> None:
+    head = HEADS[kind]()
+    assert head.vocabulary == V == head.logits(torch.randn(N, 16)).shape[1]
+
+
+@heads
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("most", [1, V - 1, V, 2 * V + 1, 3 * V, 7 * V - 1, 7 * V, 1 << 24])
+def test_losses_in_parts_are_those_of_the_whole(
+    kind: str, training: bool, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = HEADS[kind]().train(training)
+    x, targets = torch.randn(7, 16), torch.tensor([0, 11, 3, 3, 7, 1, 11])
+    with torch.no_grad():
+        wanted = head.losses(x, targets)
+    whole, sizes = head.losses, []
+
+    def seen(features: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(features))
+        return whole(features, own)
+
+    monkeypatch.setattr(head, "losses", seen)
+    monkeypatch.setattr(softmax_module, "_MOST_SCORES", most)
+    with torch.no_grad():
+        found = losses_in_parts(head, x, targets)
+    assert sum(sizes) == 7
+    assert all(size == 1 or size * V <= most for size in sizes)
+    assert len(sizes) == math.ceil(7 / max(1, most // V))  # no more parts than there need be
+    assert found.dtype == torch.float32
+    # Sums of other orders on both sides: twice the roundings above. Rows mixed up are off by 1e-2.
+    torch.testing.assert_close(found, wanted, rtol=0, atol=2 * 200 * 10 * U)
+
+
+@heads
+def test_no_rows_have_no_losses(kind: str) -> None:
+    found = losses_in_parts(HEADS[kind](), torch.randn(0, 16), torch.zeros(0, dtype=torch.int64))
+    assert (found.shape, found.dtype) == ((0,), torch.float32)
 
 
 @pytest.mark.parametrize("size", [1, 3, 15])

@@ -216,6 +216,7 @@ class Counting(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(()))
         self.head = self
+        self.vocabulary = 9
         self.shapes: list[tuple[int, ...]] = []
 
     def forward(self, inputs: torch.Tensor, state: Any, reset: Any) -> Features:
@@ -271,7 +272,7 @@ def test_validation_does_not_touch_the_training_state() -> None:
 
 def test_there_is_a_score_only_where_there_is_something_to_predict() -> None:
     assert [task(valid=tokens(number)).metric for number in (0, 1, 2)] == ["", "", "nats"]
-    assert len(task(valid=tokens(training._MOST_VALIDATED + 9)).valid) == 250_001
+    assert len(task(valid=tokens(training.MOST_VALIDATED + 9)).valid) == 250_001
 
 
 def test_the_state_can_be_taken_out_and_put_back() -> None:

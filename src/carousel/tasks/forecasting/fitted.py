@@ -213,6 +213,10 @@ class Fitted:
             "about": dict(self.about),
         }
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the weights by name."""
+        return self.network.state_dict()
+
     def assets(self) -> dict[str, bytes]:
         """Returns the further files of the model folder."""
         kept = {} if self.memory is None else self.memory.assets()

@@ -28,8 +28,9 @@ from carousel.tasks.forecasting.training import (
     validation_origins,
 )
 from carousel.tasks.forecasting.windows import Scalers, Windows
-from carousel.tasks.model_folder import ModelFolder, check_model_target
-from carousel.training import HISTORY_FILE, History, Progress, RunOptions, TrainingResult, train
+from carousel.tasks.model_folder import ModelFolder
+from carousel.tasks.trained import TrainedModel
+from carousel.training import Progress, RunOptions, TrainingResult, train
 
 _MOST_STEPS = 1_000_000
 # Chosen on the validation part of the weather sample; docs/forecasting.md has the comparison.
@@ -42,7 +43,7 @@ DEFAULT_RUN = {
 }
 
 
-class Forecaster:
+class Forecaster(TrainedModel[Fitted]):
     """Forecasts many series of one frequency with one LSTM network.
 
         model = Forecaster(horizon=24).fit("load.csv")
@@ -57,20 +58,8 @@ class Forecaster:
         OptionError: for an unknown option (names the nearest) or a value out of range.
     """
 
-    def __init__(self, options: ForecastingOptions | None = None, /, **values: Any) -> None:
-        if not isinstance(options, ForecastingOptions | None):
-            raise OptionError(
-                f"expected ForecastingOptions, or single options by name such as horizon=24, got "
-                f"{options!r}"
-            )
-        if options is not None and values:
-            raise OptionError("give either an options object or single options, not both")
-        given = dataclasses.asdict(options) if options is not None else values
-        self.options = ForecastingOptions(**given)
-        self._given = given
-        self._fitted: Fitted | None = None
-        self._history = History()
-        self._card = ""
+    task = TASK
+    options_class = ForecastingOptions
 
     def fit(
         self,
@@ -123,17 +112,12 @@ class Forecaster:
             run,
         )
         result = train(task, run, progress)
-        self.options = options
-        self._history = result.history
-        self._card = ""
-        self._fitted = dataclasses.replace(
-            fitted,
-            about={
-                "source": _source(data),
-                "validation": "" if valid is None else _source(valid),
-                **_about(panel, plan, run, result),
-            },
-        )
+        about = {
+            "source": _source(data),
+            "validation": "" if valid is None else _source(valid),
+            **_about(panel, plan, run, result),
+        }
+        self._take(options, dataclasses.replace(fitted, about=about), result.history)
         return self
 
     def evaluate(
@@ -242,51 +226,12 @@ class Forecaster:
         panel = fitted.read(data)
         return draw(fitted, panel, next_quantiles(fitted, panel, future), path)
 
-    def save(self, folder: str | Path, *, force: bool = False) -> Path:
-        """Saves the model as a folder, whole or not at all.
-
-        Raises:
-            OutputError: where the folder exists and ``force`` is not set, or cannot be written.
-        """
-        fitted = self._ready("save")
-        check_model_target(folder, force=force)
-        return ModelFolder(
-            task=TASK,
-            config=fitted.config(),
-            tensors=fitted.network.state_dict(),
-            assets={**fitted.assets(), HISTORY_FILE: self._history.to_bytes()},
-            card=self._card or write_card(fitted),
-        ).write(folder, force=force)
-
     @classmethod
-    def load(cls, folder: str | Path) -> Forecaster:
-        """Loads a model that ``save`` wrote.
+    def _restored(cls, folder: ModelFolder) -> Fitted:
+        return Fitted.restore(folder.config, folder.tensors, folder.assets)
 
-        Raises:
-            ModelError: where it is missing, damaged, of another task or of a newer version.
-        """
-        return cls.from_folder(ModelFolder.read(folder, task=TASK))
-
-    @classmethod
-    def from_folder(cls, folder: ModelFolder) -> Forecaster:
-        """Makes the forecaster from a model folder that has been read."""
-        fitted = Fitted.restore(folder.config, folder.tensors, folder.assets)
-        model = cls(fitted.options)
-        model._fitted = fitted
-        model._card = folder.card
-        model._history = History.from_bytes(folder.assets[HISTORY_FILE])
-        return model
-
-    @property
-    def history(self) -> History:
-        """The training run, record by record."""
-        return self._history
-
-    @property
-    def card(self) -> str:
-        """The model card, Markdown; that of a loaded model as it was found, notes and all."""
-        fitted = self._ready("describe")
-        return self._card or write_card(fitted)
+    def _written_card(self, fitted: Fitted) -> str:
+        return write_card(fitted)
 
     def _memory(self, verb: str) -> Memory:
         memory = self._ready(verb).memory
@@ -296,11 +241,6 @@ class Forecaster:
                 f"from; give the rows with every forecast"
             )
         return memory
-
-    def _ready(self, verb: str) -> Fitted:
-        if self._fitted is None:
-            raise ModelError(f"there is nothing to {verb} yet; call fit first, or load a model")
-        return self._fitted
 
 
 def _default_run(validates: bool) -> dict[str, Any]:

@@ -26,6 +26,7 @@ _EPSILON = 1e-8  # below which a mean square is taken for none
 _STABILIZATION = 2e-5  # ε: a token that training never had moves no further than others
 _STATISTICS_COLUMNS = 16
 _STATISTICS_SEGMENTS = 100
+_WARM_UP = 50  # tokens read before each of them
 
 
 @options
@@ -51,7 +52,10 @@ class AdaptationOptions:
         high=1.0,
     )
     dynamic_steps: int | None = option(
-        default=None, help="tokens between two updates (default 5)", unit="tokens", low=1
+        default=None,
+        help="tokens between two updates (default 5; 20 for characters and bytes)",
+        unit="tokens",
+        low=1,
     )
     cache: bool = option(
         default=False,
@@ -92,10 +96,14 @@ class Adaptation:
     Args:
         options: of which ``dynamic`` or ``cache`` is on.
         statistics: of the gradients in training, from ``gradient_statistics``.
+        kind: of the tokens, which decides how often weights change where the options do not.
     """
 
-    def __init__(self, options: AdaptationOptions, statistics: Mapping[str, Tensor]) -> None:
-        self.updates = Updates(options, statistics) if options.dynamic else None
+    def __init__(
+        self, options: AdaptationOptions, statistics: Mapping[str, Tensor], kind: str = "words"
+    ) -> None:
+        steps = options.dynamic_steps or dynamic_steps(kind)
+        self.updates = Updates(options, statistics, steps) if options.dynamic else None
         self.cache = Cache(options) if options.cache else None
         self.steps = 64 if self.updates is None else self.updates.steps
 
@@ -125,7 +133,7 @@ class Adaptation:
         if self.cache is not None:
             nats = self.cache.mixed(nats, features.detach(), targets)
         if self.updates is not None:
-            self.updates.learn(network, plain.mean())
+            self.updates.learn(plain.mean(), len(plain))
         return nats, [State(s.h.detach(), s.c.detach()) for s in found.state]
 
 
@@ -134,17 +142,22 @@ class Updates:
 
         θ += λ · min(r / mean(r), 1/λ) · (θ₀ - θ) - η ∇L / (r + ε),   r = √(mean squared gradient)
 
+    A stretch that a document's end cut short counts by its length.
+
     Args:
-        options: η, λ and how often.
+        options: η and λ.
         statistics: r of each parameter, factored into rows and columns.
+        steps: tokens between two updates.
 
     Reference: Krause et al. (2018), arXiv:1709.07432, section 4, equations 5 to 8.
     """
 
-    def __init__(self, options: AdaptationOptions, statistics: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, options: AdaptationOptions, statistics: Mapping[str, Tensor], steps: int
+    ) -> None:
         self.rate = 3e-5 if options.dynamic_rate is None else options.dynamic_rate
         self.decay = 0.002 if options.dynamic_decay is None else options.dynamic_decay
-        self.steps = options.dynamic_steps or 5
+        self.steps = steps
         self._statistics = statistics
         self._places: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
@@ -170,15 +183,16 @@ class Updates:
                     parameter.grad = None
             self._places = []
 
-    def learn(self, network: LanguageNetwork, loss: Tensor) -> None:
-        """Takes one step on a loss."""
+    def learn(self, loss: Tensor, count: int) -> None:
+        """Takes one step on the mean loss of so many tokens."""
         loss.backward()
+        share = min(count / self.steps, 1.0)
         with torch.no_grad():
             for parameter, trained, root, pull in self._places:
                 if parameter.grad is None:
                     continue
-                parameter.add_(pull * (trained - parameter))
-                parameter.addcdiv_(parameter.grad, root, value=-self.rate)
+                parameter.lerp_(trained, pull * share if share < 1 else pull)
+                parameter.addcdiv_(parameter.grad, root, value=-self.rate * share)
                 parameter.grad = None
 
 
@@ -220,10 +234,17 @@ class Cache:
         return -torch.logaddexp((-weight).log1p() - nats, (weight * cached).log())
 
 
+def dynamic_steps(kind: str) -> int:
+    """Returns how many tokens lie between two updates, as in arXiv:1709.07432, section 5."""
+    return 20 if kind in ("characters", "bytes") else 5
+
+
 def gradient_statistics(
     network: LanguageNetwork, tokens: np.ndarray, steps: int, seed: int = 0
 ) -> dict[str, Tensor]:
     """Returns the mean squared gradients in training, of a matrix its mean rows and columns.
+
+    Each segment is read from the state that the tokens before it leave.
 
     A matrix of squares is kept as two vectors whose product over their mean it is nearly: that is
     enough to scale updates by, and no burden to the model's folder.
@@ -248,8 +269,14 @@ def gradient_statistics(
     totals = {name: torch.zeros_like(p) for name, p in named.items()}
     with torch.enable_grad():
         for k in sorted(chosen.tolist()):
-            segment = next(column_segments(tokens, columns, ends, k)).to(device)
-            found = network(segment[:-1])
+            before = max(0, k - max(1, _WARM_UP // steps))
+            read = column_segments(tokens, columns, ends, before)
+            state = None
+            with torch.no_grad():
+                for _ in range(k - before):
+                    state = network(next(read)[:-1].to(device), state).state
+            segment = next(read).to(device)
+            found = network(segment[:-1], state)
             flat = found.dropped.flatten(0, 1)
             loss = network.head.losses(flat, segment[1:].flatten()).mean()
             gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)

@@ -16,11 +16,12 @@ def write_card(fitted: Fitted) -> str:
     options, plan, about, tokenizer = fitted.options, fitted.plan, fitted.about, fitted.tokenizer
     parameters = sum(p.numel() for p in fitted.network.parameters())
     score = about["validation_nats"]
-    layers = f"{plan.num_layers} LSTM layer{'s' if plan.num_layers > 1 else ''}"
+    sizes = [f"{layer.hidden_size:,}" for layer in fitted.network.layers]
+    layers = f"{len(sizes)} LSTM layer{'s' if len(sizes) > 1 else ''} of {' and '.join(sizes)}"
     lines = [
         f"# Language model over {tokenizer.kind}",
         "",
-        f"{layers} of {plan.hidden_size:,} cells with {parameters:,} parameters in all, trained by "
+        f"{layers} cells with {parameters:,} parameters in all, trained by "
         f"carousel-lstm {metadata.version('carousel-lstm')} (torch {about['torch']}). It predicts "
         f"the next of {len(tokenizer):,} tokens; its state is two vectors a layer, whatever the "
         f"length of the text.",

@@ -16,6 +16,7 @@ from carousel.errors import DataError
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 
 TASK = "language-modeling"
+_CHUNK = 1 << 20  # tokens looked at at once
 _IN_MEMORY = 64 << 20  # bytes of tokens; more are kept in a file
 
 
@@ -93,22 +94,23 @@ def _fitting(texts: Texts, place: int, kind: str) -> int:
 def learn_tokenizer(texts: Texts, end: int, options: LanguageModelingOptions) -> Tokenizer:
     """Learns the vocabulary from the first ``end`` characters.
 
-    Raises:
-        DataError: where every token is the same, so that nothing could be predicted.
+    Which characters there are is taken from the whole text: a rare one must not make its own
+    holdout unreadable, and tells nothing of where it comes.
     """
-    found = train_tokenizer(
+    return train_tokenizer(
         options.tokenizer,
-        _between_documents(texts.pieces(0, end)),
+        _between_documents(texts.pieces(0, None if options.tokenizer == "characters" else end)),
         size=options.vocabulary_size,
         min_count=options.min_count,
     )
-    if options.tokenizer in ("characters", "words") and len(found) - (found.unknown or 0) <= 2:
-        raise DataError(
-            f"the training text repeats one token, {found.vocabulary[-1]!r}: there is nothing to "
-            f"predict; give a text with more than one",
-            source=texts.name,
-        )
-    return found
+
+
+def count_tokens(part: Part, vocabulary: int) -> np.ndarray:
+    """Returns how often each token comes, (V,) int64."""
+    counts = np.zeros(vocabulary, dtype=np.int64)
+    for first in range(1, len(part.tokens), _CHUNK):
+        counts += np.bincount(part.tokens[first : first + _CHUNK], minlength=vocabulary)
+    return counts
 
 
 def _between_documents(pieces: Iterable[Piece]) -> Iterator[str | None]:

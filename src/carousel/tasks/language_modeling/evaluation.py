@@ -15,6 +15,7 @@ from torch import Tensor
 
 from carousel.nn import State
 from carousel.tasks.language_modeling.network import LanguageNetwork
+from carousel.tasks.language_modeling.softmax import losses_in_parts
 
 _STEPS = 256  # tokens that the network reads in one call
 _ROWS = 16  # documents read beside each other
@@ -89,9 +90,11 @@ def _rows(
         inputs = torch.from_numpy(tokens[place].astype(np.int64)).to(device)
         targets = torch.from_numpy(tokens[place + 1].astype(np.int64)).to(device)
         reset = None if boundary is None else inputs == boundary
+        if reset is not None and not bool(reset.any()):  # not every engine can reset
+            reset = None
         features = network(inputs, state, reset)
         state = features.state
-        losses = network.head.losses(features.dropped.flatten(0, 1), targets.flatten())
+        losses = losses_in_parts(network.head, features.dropped.flatten(0, 1), targets.flatten())
         nats = losses.double().cpu().numpy().reshape(there.shape)
         found[place[there]] = nats[there]
         if progress is not None:

@@ -123,7 +123,7 @@ class Fitted:
             tokenizer = tokenizer_from_json(assets[TOKENIZER_FILE].decode())
             options = from_dict(LanguageModelingOptions, config["options"])
             plan = Plan.from_dict(config["plan"])
-            with torch.random.fork_rng():
+            with torch.random.fork_rng(devices=[]):
                 network = LanguageNetwork(len(tokenizer), **plan.network())
             weights = {n: t for n, t in tensors.items() if not n.startswith(_STATISTICS)}
             if plan.tied:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from carousel.data.texts import Texts
 from carousel.data.tokenizers import Tokenizer
 from carousel.errors import DataError, OptionError
 from carousel.options import to_dict
-from carousel.tasks.language_modeling.adaptation import gradient_statistics
+from carousel.tasks.language_modeling.adaptation import dynamic_steps, gradient_statistics
 from carousel.tasks.language_modeling.data import (
     Part,
+    count_tokens,
     cuts,
     learn_tokenizer,
     open_texts,
@@ -25,12 +27,11 @@ from carousel.tasks.language_modeling.ngrams import NgramModel
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import make_plan
 from carousel.tasks.language_modeling.softmax import FullSoftmax
-from carousel.tasks.language_modeling.training import LanguageModelingTask
+from carousel.tasks.language_modeling.training import MOST_VALIDATED, LanguageModelingTask
 from carousel.training import History, Progress, RunOptions, train
 
 _NGRAM_TOKENS = 2_000_000  # of the training text that the baselines count
 _NGRAM_ORDER = {"characters": 7, "bytes": 7, "words": 5, "subwords": 4}
-_STATISTICS_STEPS = {"characters": 20, "bytes": 20, "words": 5, "subwords": 5}
 
 
 def fitted_to(
@@ -47,19 +48,23 @@ def fitted_to(
     several = extent.documents > 1
     tokenizer = learn_tokenizer(texts, training_end, options)
     part = tokenize(texts, tokenizer, 0, training_end, ends=several)
+    counts = count_tokens(part, len(tokenizer))
+    if (counts > 0).sum() < 2:
+        raise DataError(
+            f"the training text repeats one token, {tokenizer.vocabulary[int(counts.argmax())]!r}: "
+            f"there is nothing to predict; give a text with more than one",
+            source=texts.name,
+        )
     optimizer = None if run is None else run.optimizer
     plan, defaults = make_plan(options, len(tokenizer), len(part), optimizer)
     validation = _validation_part(texts, tokenizer, valid, options, training_end, seen_end, several)
     run = (run or RunOptions()).filled(**defaults)
     _check_columns(part, run)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.seed)
         network = LanguageNetwork(len(tokenizer), **plan.network())
     if plan.samples and isinstance(network.head, FullSoftmax):
-        counts = torch.bincount(
-            torch.from_numpy(part.tokens[1:].astype("int64")), minlength=len(tokenizer)
-        )
-        network.head.sample_by(counts, plan.samples)
+        network.head.sample_by(torch.from_numpy(counts), plan.samples)
     digest = texts.prefix_digest(seen_end)
     task = LanguageModelingTask(
         network,
@@ -69,7 +74,7 @@ def fitted_to(
         run,
         boundary=tokenizer.end if several else None,
         source=texts.name,
-        fingerprint={"data": digest, **to_dict(options)},
+        fingerprint={"data": digest, "validation data": _digest(validation), **to_dict(options)},
         introduction=_introduction(part, tokenizer, network),
     )
     result = train(task, run, progress)
@@ -85,7 +90,7 @@ def fitted_to(
             f"{order}-gram": NgramModel.fit(counted, len(tokenizer), order),
             "unigram": NgramModel.fit(counted, len(tokenizer), 1),
         },
-        statistics=gradient_statistics(network, part.tokens, _STATISTICS_STEPS[tokenizer.kind]),
+        statistics=gradient_statistics(network, part.tokens, dynamic_steps(tokenizer.kind)),
         several=several,
         seen=Seen(characters=seen_end, digest=digest),
         about={
@@ -93,6 +98,7 @@ def fitted_to(
             "documents": extent.documents,
             "characters": extent.characters,
             "training_tokens": len(part),
+            "ngram_tokens": len(counted),
             "training_characters": part.characters,
             "validation": _validation_words(validation, valid),
             "holdout_characters": extent.characters - seen_end,
@@ -134,7 +140,12 @@ def _validation_words(part: Part | None, valid: Any) -> str:
     if part is None:
         return "none; the last weights were kept"
     place = "" if valid is None else f" of {valid if isinstance(valid, str | Path) else 'a list'}"
-    return f"{len(part):,} tokens, {part.characters:,} characters{place}, which chose the weights"
+    used = f", the first {MOST_VALIDATED:,} of which" if len(part) > MOST_VALIDATED else ", which"
+    return f"{len(part):,} tokens, {part.characters:,} characters{place}{used} chose the weights"
+
+
+def _digest(part: Part | None) -> str:
+    return "" if part is None else hashlib.sha256(part.tokens.data).hexdigest()
 
 
 def _check_columns(part: Part, run: RunOptions) -> None:

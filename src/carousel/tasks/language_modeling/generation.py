@@ -82,6 +82,7 @@ def generated_tokens(
     penalizes = options.repetition_penalty != 1
     seen = torch.zeros(network.vocabulary, dtype=torch.bool)
     seen[list(prompt)] = True
+    seen[prompt[0]] = False  # the boundary, which was not written
     # Left between two tokens, so that the caller's own code does not run in this mode.
     with torch.inference_mode():
         stepper = NetworkStepper(network, forbidden)
@@ -160,4 +161,5 @@ def prompt_tokens(tokenizer: Tokenizer, prompt: str) -> list[int]:
     """
     if not isinstance(prompt, str):
         raise DataError(f"expected text to go on from, got {prompt!r}; give a string")
+    prompt = prompt.replace("\r\n", "\n").replace("\r", "\n")  # as in files
     return [tokenizer.end, *np.asarray(tokenizer.encode(prompt, source="the prompt")).tolist()]

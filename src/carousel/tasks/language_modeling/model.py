@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from carousel.data.tokenizers import Tokenizer
 from carousel.decoding.sampling import SamplingOptions
-from carousel.errors import DataError, ModelError, OptionError
+from carousel.errors import DataError, OptionError
 from carousel.tasks.language_modeling.adaptation import AdaptationOptions
 from carousel.tasks.language_modeling.card import write_card
 from carousel.tasks.language_modeling.data import TASK, open_texts, options_for, tokenize
@@ -24,11 +23,12 @@ from carousel.tasks.language_modeling.network import LanguageNetwork
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.report import Report
 from carousel.tasks.language_modeling.scoring import ScoredText, evaluate_part, score_text
-from carousel.tasks.model_folder import ModelFolder, check_model_target
-from carousel.training import HISTORY_FILE, History, Progress, RunOptions
+from carousel.tasks.model_folder import ModelFolder
+from carousel.tasks.trained import TrainedModel
+from carousel.training import Progress, RunOptions
 
 
-class LanguageModel:
+class LanguageModel(TrainedModel[Fitted]):
     """Predicts the next token of a text: a character, a byte, a word or a part of one.
 
         model = LanguageModel().fit("book.txt")
@@ -43,20 +43,8 @@ class LanguageModel:
         OptionError: for an unknown option (names the nearest) or a value out of range.
     """
 
-    def __init__(self, options: LanguageModelingOptions | None = None, /, **values: Any) -> None:
-        if not isinstance(options, LanguageModelingOptions | None):
-            raise OptionError(
-                f"expected LanguageModelingOptions, or single options by name such as "
-                f"tokenizer='words', got {options!r}"
-            )
-        if options is not None and values:
-            raise OptionError("give either an options object or single options, not both")
-        given = dataclasses.asdict(options) if options is not None else values
-        self.options = LanguageModelingOptions(**given)
-        self._given = given
-        self._fitted: Fitted | None = None
-        self._history = History()
-        self._card = ""
+    task = TASK
+    options_class = LanguageModelingOptions
 
     def fit(
         self,
@@ -86,9 +74,12 @@ class LanguageModel:
                 f"run expects RunOptions, such as RunOptions(max_minutes=10), got {run!r}"
             )
         options = options_for(data, self._given)
-        self._fitted, self._history = fitted_to(data, valid, options, run, progress)
-        self.options = options
-        self._card = ""
+        if valid is not None and "validation" in self._given:
+            raise OptionError(
+                "option 'validation' takes a part of the text, and 'valid' gives another text for "
+                "it; leave one of them out"
+            )
+        self._take(options, *fitted_to(data, valid, options, run, progress))
         return self
 
     def evaluate(
@@ -96,6 +87,8 @@ class LanguageModel:
         data: Any,
         *,
         adaptation: AdaptationOptions | None = None,
+        encoding: str | None = None,
+        field: str | None = None,
         progress: Callable[[int, int], None] | None = None,
         **values: Any,
     ) -> Report:
@@ -104,6 +97,8 @@ class LanguageModel:
         Args:
             data: as for ``fit``. Of a text that begins with what was trained on, the rest.
             adaptation: what the model may learn from the text while it reads, or
+            encoding: of the files, where it is not that of the training text.
+            field: of JSON lines, likewise.
             progress: told how many tokens are scored, and of how many.
             **values: fields of ``AdaptationOptions`` by name, such as ``dynamic=True``.
 
@@ -117,7 +112,11 @@ class LanguageModel:
         if adaptation is not None and values:
             raise OptionError("give either an options object or single options, not both")
         adaptation = adaptation or AdaptationOptions(**values)
-        texts = open_texts(data, fitted.options)
+        reading: dict[str, Any] = {"encoding": encoding, "field": field}
+        options = dataclasses.replace(
+            fitted.options, **{name: given for name, given in reading.items() if given is not None}
+        )
+        texts = open_texts(data, options)
         begin = fitted.seen.begin_of_unseen(texts)
         size = texts.measure().characters
         if begin >= size:
@@ -204,51 +203,12 @@ class LanguageModel:
         )
         return generated_text(tokenizer, tokens, stops, max_tokens, prompt)
 
-    def save(self, folder: str | Path, *, force: bool = False) -> Path:
-        """Saves the model as a folder, whole or not at all.
-
-        Raises:
-            OutputError: where the folder exists and ``force`` is not set, or cannot be written.
-        """
-        fitted = self._ready("save")
-        check_model_target(folder, force=force)
-        return ModelFolder(
-            task=TASK,
-            config=fitted.config(),
-            tensors=fitted.tensors(),
-            assets={**fitted.assets(), HISTORY_FILE: self._history.to_bytes()},
-            card=self._card or write_card(fitted),
-        ).write(folder, force=force)
-
     @classmethod
-    def load(cls, folder: str | Path) -> LanguageModel:
-        """Loads a model that ``save`` wrote.
+    def _restored(cls, folder: ModelFolder) -> Fitted:
+        return Fitted.restore(folder.config, folder.tensors, folder.assets)
 
-        Raises:
-            ModelError: where it is missing, damaged, of another task or of a newer version.
-        """
-        return cls.from_folder(ModelFolder.read(folder, task=TASK))
-
-    @classmethod
-    def from_folder(cls, folder: ModelFolder) -> LanguageModel:
-        """Makes the model from a folder that has been read."""
-        fitted = Fitted.restore(folder.config, folder.tensors, folder.assets)
-        model = cls(fitted.options)
-        model._fitted = fitted
-        model._card = folder.card
-        model._history = History.from_bytes(folder.assets[HISTORY_FILE])
-        return model
-
-    @property
-    def history(self) -> History:
-        """The training run, record by record."""
-        return self._history
-
-    @property
-    def card(self) -> str:
-        """The model card, Markdown; that of a loaded model as it was found, notes and all."""
-        fitted = self._ready("describe")
-        return self._card or write_card(fitted)
+    def _written_card(self, fitted: Fitted) -> str:
+        return write_card(fitted)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -259,11 +219,6 @@ class LanguageModel:
     def network(self) -> LanguageNetwork:
         """The trained network, in evaluation mode."""
         return self._ready("describe").network
-
-    def _ready(self, verb: str) -> Fitted:
-        if self._fitted is None:
-            raise ModelError(f"there is nothing to {verb} yet; call fit first, or load a model")
-        return self._fitted
 
 
 def _never_written(fitted: Fitted) -> list[int]:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from carousel.nn import LSTM, State
 from carousel.nn.dropout import locked_dropout, word_dropout
@@ -100,8 +99,8 @@ class LanguageNetwork(nn.Module):
             state: of each layer before the first step; zeros where it is None.
             reset: true where a document begins, so that the state is zeroed before that step.
         """
-        weight = word_dropout(self.embedding.weight, self.embedding_dropout, self.training)
-        x = F.embedding(tokens, weight)
+        x = self.embedding(tokens)
+        x = word_dropout(x, tokens, self.vocabulary, self.embedding_dropout, self.training)
         x = locked_dropout(x, self.input_dropout, self.training)
         after: list[State] = []
         raw = x

@@ -91,7 +91,8 @@ class NgramModel:
             raise OptionError(f"expected order of 1 or more, got {order}; 1 is the unigram")
         if vocabulary < 1:
             raise OptionError(f"expected a vocabulary of 1 token or more, got {vocabulary}")
-        tokens = _checked(tokens, vocabulary)
+        _check(tokens, vocabulary)
+        tokens = tokens.astype(np.int64)
         if max(len(tokens), 1) > _LARGEST // vocabulary:
             raise OptionError(
                 f"expected tokens times vocabulary below 2^63, got {len(tokens):,} times "
@@ -131,12 +132,12 @@ class NgramModel:
         """
         if first < 0:
             raise OptionError(f"expected first of 0 or more, got {first}")
-        tokens = _checked(tokens, self.vocabulary)
+        _check(tokens, self.vocabulary)
         out = np.empty(max(0, len(tokens) - first))
         for start in range(first, len(tokens), _CHUNK):
             stop = min(start + _CHUNK, len(tokens))
             begin = max(0, start - self.order + 1)
-            p = self._probabilities(tokens[begin:stop])
+            p = self._probabilities(tokens[begin:stop].astype(np.int64))
             out[start - first : stop - first] = np.log(p[start - begin :])
         return out
 
@@ -272,7 +273,7 @@ def _compact(values: np.ndarray) -> np.ndarray:
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
-def _checked(tokens: np.ndarray, vocabulary: int) -> np.ndarray:
+def _check(tokens: np.ndarray, vocabulary: int) -> None:
     if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
         raise ShapeError(
             f"expected a vector of token ids, got {tokens.dtype} of shape {tokens.shape}"
@@ -282,7 +283,6 @@ def _checked(tokens: np.ndarray, vocabulary: int) -> np.ndarray:
             f"expected token ids from 0 to {vocabulary - 1}, got {tokens.min()} to {tokens.max()}; "
             "encode the text with the vocabulary of the model"
         )
-    return tokens.astype(np.int64)
 
 
 def _whole(name: str, values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from carousel.errors import OptionError
 from carousel.options import option, options
 
 AWD = "arXiv:1708.02182"
+SUBWORDS = 257  # the least there can be
 
 
 @options
@@ -24,9 +25,10 @@ class LanguageModelingOptions:
     vocabulary_size: int | None = option(
         default=None, help="most tokens known (words and subwords)", unit="tokens", low=4
     )
-    min_count: int = option(
-        default=1,
-        help="words seen fewer times in training are unknown (words only)",
+    min_count: int | None = option(
+        default=None,
+        help="words seen fewer times in training are unknown (words only; default 2, or 1 where "
+        "the text has <unk> itself)",
         unit="times",
         low=1,
     )
@@ -138,15 +140,25 @@ class LanguageModelingOptions:
                 f"option 'vocabulary_size' is for words and subwords, got tokenizer "
                 f"{self.tokenizer!r}, whose vocabulary the text decides; leave one of them out"
             )
-        if self.min_count > 1 and self.tokenizer != "words":
+        if self.min_count is not None and self.tokenizer != "words":
             raise OptionError(
                 f"option 'min_count' is for words, got tokenizer {self.tokenizer!r}; leave one of "
                 f"them out"
             )
         if self.tied and self.softmax == "adaptive":
             raise OptionError(
-                "option 'tied' needs softmax 'full': the adaptive softmax has groups of its own "
-                "sizes; leave one of them out"
+                "option 'tied' needs softmax 'full' or 'sampled': the adaptive softmax has groups "
+                "of its own sizes; leave one of them out"
+            )
+        if self.tokenizer == "subwords" and (self.vocabulary_size or SUBWORDS) < SUBWORDS:
+            raise OptionError(
+                f"option 'vocabulary_size' expects at least {SUBWORDS} for subwords, all bytes and "
+                f"the boundary of documents, got {self.vocabulary_size}; give more"
+            )
+        if self.softmax == "adaptive" and self.tokenizer != "words":
+            raise OptionError(
+                f"option 'softmax' expects tokens in the order of their frequency to group the "
+                f"rare ones, which words are in, and {self.tokenizer} are not; give 'sampled'"
             )
         if self.samples is not None and self.softmax not in ("auto", "sampled"):
             raise OptionError(

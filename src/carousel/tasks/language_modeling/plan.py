@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from carousel.errors import OptionError
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 
 _SAMPLED_FROM = 5_000  # tokens of a vocabulary above which training sums over a sample
@@ -130,15 +131,38 @@ def make_plan(
 
     Returns:
         The plan, and defaults for the training run.
+
+    Raises:
+        OptionError: for options that would do nothing.
     """
     base = _LETTERS if vocabulary < _FEW_TYPES else _WORDS
     adaptive = options.softmax == "adaptive"
-    tied = base.tied and not adaptive if options.tied is None else options.tied
 
     def given(name: str) -> Any:
         value = getattr(options, name)
         return getattr(base, name) if value is None else value
 
+    widened = given("num_layers") == 1 and options.hidden_size not in (
+        None,
+        given("embedding_size"),
+    )
+    tied = base.tied and not adaptive and not widened if options.tied is None else options.tied
+    if tied and widened:
+        raise OptionError(
+            f"options 'tied' and 'hidden_size' do not go together with one layer, which is as wide "
+            f"as the embedding: {given('embedding_size')}, got hidden_size {options.hidden_size}; "
+            f"leave one of them out"
+        )
+    if options.hidden_dropout and given("num_layers") == 1:
+        raise OptionError(
+            "option 'hidden_dropout' acts between layers, and there is one; give output_dropout, "
+            "or more layers"
+        )
+
+    layers, width = given("num_layers"), given("embedding_size")
+    chosen: dict[str, Any] = {}
+    if layers == 1:  # which has nothing between layers, and tied is as wide as the embedding
+        chosen = {"hidden_dropout": 0.0, **({"hidden_size": width} if tied else {})}
     samples = options.samples
     if samples is None:
         many = options.softmax == "auto" and vocabulary > _SAMPLED_FROM
@@ -147,7 +171,7 @@ def make_plan(
     columns = max(1, min(base.run["batch_size"], num_tokens // (2 * bptt)))
     plan = Plan(
         **{
-            name: given(name)
+            name: chosen.get(name, given(name))
             for name in (
                 "embedding_size",
                 "hidden_size",

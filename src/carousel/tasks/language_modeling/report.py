@@ -78,7 +78,9 @@ class Report:
 
     Attributes:
         scores: by name; the model comes first.
-        nats: of every token, by the same names, each (N,).
+        nats: of every token, by the same names, each (N,) float32.
+        counted: tokens of the training text that the n-gram model counts, and
+        trained: how many there are.
         tokenizer: what a token is.
         scope: which text was scored.
         documents: in it.
@@ -89,6 +91,8 @@ class Report:
 
     scores: Mapping[str, Scores]
     nats: Mapping[str, np.ndarray]
+    counted: int
+    trained: int
     tokenizer: str
     scope: str
     documents: int
@@ -137,6 +141,16 @@ class Report:
                 f"{self.unknown:,} words ({share:.1%}) are unknown to the model and scored as one "
                 f"word, <unk>: numbers per character, byte or word compare only with models of the "
                 f"same vocabulary."
+            )
+        if self.tokenizer == "words":
+            found.append(
+                "Words say nothing of the blanks between them: bits per character and byte leave "
+                "out what those would cost."
+            )
+        if self.counted < self.trained:
+            found.append(
+                f"The n-gram models count the last {self.counted:,} of {self.trained:,} training "
+                f"tokens, while the network may have read all of them."
             )
         if self.adaptation:
             found.append(

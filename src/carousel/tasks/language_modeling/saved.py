@@ -27,6 +27,7 @@ _ABOUT = (
     "documents",
     "characters",
     "training_tokens",
+    "ngram_tokens",
     "training_characters",
     "validation",
     "holdout_characters",

@@ -66,13 +66,15 @@ class ScoredText:
 
 
 def score_text(fitted: Fitted, text: str) -> ScoredText:
-    """Scores one text as a document of its own; see ``LanguageModel.score``."""
+    """Scores one text as a document of its own, its end too; see ``LanguageModel.score``."""
     if not isinstance(text, str) or not text:
         raise DataError(f"expected a text to score, got {text!r}; give one that is not empty")
     tokens = np.array(prompt_tokens(fitted.tokenizer, text))
     if len(tokens) == 1:
         raise DataError(f"expected a text to score, got {text!r}, which has no {_kind(fitted)}")
     own = fitted.tokenizer
+    if fitted.several:  # whose ends the model predicts
+        tokens = np.append(tokens, own.end)
     return ScoredText(
         tokens=[own.vocabulary[t] for t in tokens[1:].tolist()],
         nats=token_nats(fitted.network, tokens, boundary=None),
@@ -104,7 +106,7 @@ def evaluate_part(
 
     adapter = None
     if options.dynamic or options.cache:
-        adapter = Adaptation(options, fitted.statistics)
+        adapter = Adaptation(options, fitted.statistics, fitted.tokenizer.kind)
     updates = None if adapter is None else adapter.updates
     with contextlib.nullcontext() if updates is None else updates.on(fitted.network):
         nats = {
@@ -117,10 +119,12 @@ def evaluate_part(
             )
         }
     for name, model in fitted.ngrams.items():
-        nats[name] = -model.log_probabilities(part.tokens.astype(np.int64))
+        nats[name] = -model.log_probabilities(part.tokens)
     return Report(
         scores={name: _scores(values, part) for name, values in nats.items()},
-        nats=nats,
+        nats={name: values.astype(np.float32) for name, values in nats.items()},
+        counted=fitted.about["ngram_tokens"],
+        trained=fitted.about["training_tokens"],
         tokenizer=fitted.tokenizer.kind,
         scope=_scope(scope, part),
         documents=part.documents,

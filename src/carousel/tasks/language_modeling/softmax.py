@@ -15,6 +15,21 @@ from torch.nn import functional as F
 INITIAL = 0.1  # weights start uniform in ±0.1, arXiv:1708.02182, section 5
 
 
+_MOST_SCORES = 1 << 24  # that stand in memory at once where no gradient is wanted
+
+
+def losses_in_parts(
+    head: FullSoftmax | AdaptiveSoftmax, features: Float[Tensor, "N D"], targets: Int[Tensor, " N"]
+) -> Float[Tensor, " N"]:
+    """Returns ``head.losses``, a few rows at a time where the vocabulary is large.
+
+    In training each part of a sampled softmax would draw a sample of its own.
+    """
+    rows = max(1, _MOST_SCORES // head.vocabulary)
+    parts = zip(features.split(rows), targets.split(rows), strict=True)
+    return torch.cat([head.losses(some, own) for some, own in parts])
+
+
 class FullSoftmax(nn.Module):
     """log softmax(W x + b) over all tokens; in training, if so told, over a sample of them.
 
@@ -37,6 +52,7 @@ class FullSoftmax(nn.Module):
 
     def __init__(self, size: int, vocabulary: int, tied: nn.Parameter | None = None) -> None:
         super().__init__()
+        self.vocabulary = vocabulary
         # Training alone reads it, and makes it anew: it is no part of a model.
         self.register_buffer("inclusion", None, persistent=False)
         if tied is None:
@@ -113,6 +129,7 @@ class AdaptiveSoftmax(nn.Module):
 
     def __init__(self, size: int, vocabulary: int, cutoffs: Sequence[int]) -> None:
         super().__init__()
+        self.vocabulary = vocabulary
         # Each group reads a quarter of what the one before it reads, but none of them nothing.
         narrower = min(4.0, size ** (1 / len(cutoffs)) * (1 - 1e-9))
         self.groups = nn.AdaptiveLogSoftmaxWithLoss(
@@ -121,10 +138,17 @@ class AdaptiveSoftmax(nn.Module):
 
     def logits(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N V"]:
         """Returns ln P of every token; a softmax of them changes nothing."""
-        return self.groups.log_prob(features)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.groups.log_prob(features.to(self.groups.head.weight.dtype))
 
     def losses(
         self, features: Float[Tensor, "N D"], targets: Int[Tensor, " N"]
     ) -> Float[Tensor, " N"]:
         """Returns -ln P(target) of each row, in nats."""
-        return -self.groups(features, targets).output
+        with torch.autocast(features.device.type, enabled=False):
+            wide = features.to(self.groups.head.weight.dtype)
+            losses = -self.groups(wide, targets).output
+        if self.training:
+            # Several processes exchange the gradient of every group, looked into or not.
+            losses = losses + 0 * sum(p.sum() for p in self.groups.tail.parameters())
+        return losses

@@ -14,11 +14,12 @@ from carousel.data.token_streams import column_segments, num_rows, segment_ends
 from carousel.nn import State
 from carousel.tasks.language_modeling.network import LanguageNetwork
 from carousel.tasks.language_modeling.plan import Plan
+from carousel.tasks.language_modeling.softmax import losses_in_parts
 from carousel.training import RunOptions, Task
 
 _VALIDATION_COLUMNS = 16
 _VALIDATION_STEPS = 256
-_MOST_VALIDATED = 250_000  # tokens; more makes validation slower and hardly steadier
+MOST_VALIDATED = 250_000  # tokens; more makes validation slower and hardly steadier
 
 
 class Segment(NamedTuple):
@@ -66,7 +67,7 @@ class LanguageModelingTask(Task[Segment]):
     ) -> None:
         assert run.batch_size is not None
         self.module = network
-        self.tokens, self.valid = tokens, valid[: _MOST_VALIDATED + 1]
+        self.tokens, self.valid = tokens, valid[: MOST_VALIDATED + 1]
         self.plan, self.boundary = plan, boundary
         self.columns, self.seed = run.batch_size, run.seed
         self.metric = "nats" if len(valid) > 1 else ""
@@ -121,7 +122,7 @@ class LanguageModelingTask(Task[Segment]):
             inputs, targets = segment[:-1].to(device), segment[1:].to(device)
             found = module(inputs, state, self._reset(inputs))
             state = found.state
-            losses = module.head.losses(found.dropped.flatten(0, 1), targets.flatten())
+            losses = losses_in_parts(module.head, found.dropped.flatten(0, 1), targets.flatten())
             total += losses.double().sum().cpu()
             count += losses.numel()
         return {"nats": float(total / count)}
@@ -158,4 +159,8 @@ class LanguageModelingTask(Task[Segment]):
         return segment_ends(rows, self.plan.bptt, self.seed, epoch, self.plan.vary_bptt)
 
     def _reset(self, inputs: Tensor) -> Tensor | None:
-        return None if self.boundary is None else inputs == self.boundary
+        if self.boundary is None:
+            return None
+        # Not every engine can reset, and a segment often has no document's begin.
+        reset = inputs == self.boundary
+        return reset if bool(reset.any()) else None
