@@ -27,7 +27,7 @@ def info(
         )
     print("\nsamples")
     for name, sample in facts["samples"].items():
-        print(f"  sample:{name:<10} {sample['task']}: {sample['about']} ({sample['licence']})")
+        print(f"  sample:{name:<12} {sample['task']}: {sample['about']} ({sample['licence']})")
 
 
 def gather() -> dict[str, Any]:

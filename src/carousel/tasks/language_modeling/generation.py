@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from carousel.data.tokenizers import Decoder, Tokenizer
 from carousel.decoding.sampling import Sampler, SamplingOptions
@@ -14,6 +15,7 @@ from carousel.errors import DataError
 from carousel.nn import State
 from carousel.tasks.language_modeling.evaluation import initial_state
 from carousel.tasks.language_modeling.network import LanguageNetwork
+from carousel.tasks.language_modeling.softmax import FullSoftmax
 
 _PROMPT_STEPS = 256  # tokens of a prompt that are read in one call
 
@@ -32,7 +34,11 @@ class NetworkStepper:
         self._network = network
         never = torch.zeros(network.vocabulary, device=self._embedding.device)
         never[list(forbidden)] = -torch.inf
-        self._never = never if forbidden else None
+        self._never = never.to(self._embedding.dtype)
+        self._full: tuple[Tensor, Tensor] | None = None
+        if isinstance(network.head, FullSoftmax):
+            # Forbidden at once, in the bias, because a step has time for few operations.
+            self._full = network.head.weight, network.head.bias + self._never
         self._steps = [layer.stepper() for layer in network.layers]
         self._state = initial_state(network)
 
@@ -56,8 +62,9 @@ class NetworkStepper:
         return self._scores(x)
 
     def _scores(self, features: Tensor) -> Tensor:
-        logits = self._head.logits(features)
-        return logits if self._never is None else logits + self._never
+        if self._full is not None:
+            return F.linear(features, *self._full)
+        return self._head.logits(features) + self._never
 
 
 def generated_tokens(
