@@ -94,15 +94,16 @@ def generated_tokens(
     with torch.inference_mode():
         stepper = NetworkStepper(network, forbidden)
         logits = stepper.read(prompt)
+    token: int | None = None
     while True:
         with torch.inference_mode():
+            if token is not None:
+                logits = stepper.step(token)
             before = seen.nonzero().T if penalizes else None
             token = int(sampler.sample(logits.float().cpu(), before))
             if penalizes:
                 seen[token] = True
         yield token
-        with torch.inference_mode():
-            logits = stepper.step(token)
 
 
 def generated_text(
