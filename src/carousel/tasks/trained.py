@@ -11,7 +11,28 @@ from torch import Tensor
 
 from carousel.errors import ModelError, OptionError
 from carousel.tasks.model_folder import ModelFolder, check_model_target
-from carousel.training import HISTORY_FILE, History
+from carousel.training import HISTORY_FILE, History, RunOptions
+
+Options = TypeVar("Options")
+
+
+def chosen_options(
+    cls: type[Options], options: Options | None, values: Mapping[str, Any]
+) -> Options:
+    """Returns a ready options object, or the one that single values make.
+
+    Raises:
+        OptionError: where both are given, or a value is not the class's.
+    """
+    if options is not None and values:
+        raise OptionError("give either an options object or single options, not both")
+    return cls(**values) if options is None else options
+
+
+def check_run(run: Any, example: str) -> None:
+    """Refuses what is no ``RunOptions``; ``example`` is one that the task's users would write."""
+    if not isinstance(run, RunOptions | None):
+        raise OptionError(f"run expects RunOptions, such as RunOptions({example}), got {run!r}")
 
 
 @runtime_checkable
@@ -55,11 +76,8 @@ class TrainedModel(Generic[Fit]):
             raise OptionError(
                 f"expected {cls.__name__}, or single options by name, got {options!r}"
             )
-        if options is not None and values:
-            raise OptionError("give either an options object or single options, not both")
-        given = dataclasses.asdict(options) if options is not None else values
-        self.options = cls(**given)
-        self._given = given
+        self.options = chosen_options(cls, options, values)
+        self._given = dataclasses.asdict(options) if options is not None else values
         self._fitted: Fit | None = None
         self._history = History()
         self._card = ""

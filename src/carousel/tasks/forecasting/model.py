@@ -29,7 +29,7 @@ from carousel.tasks.forecasting.training import (
 )
 from carousel.tasks.forecasting.windows import Scalers, Windows
 from carousel.tasks.model_folder import ModelFolder
-from carousel.tasks.trained import TrainedModel
+from carousel.tasks.trained import TrainedModel, check_run
 from carousel.training import Progress, RunOptions, TrainingResult, train
 
 _MOST_STEPS = 1_000_000
@@ -85,10 +85,7 @@ class Forecaster(TrainedModel[Fitted]):
             DataError: for data that cannot be used; names file, line and column.
             OptionError: for options that do not go together.
         """
-        if not isinstance(run, RunOptions | None):
-            raise OptionError(
-                f"run expects RunOptions, such as RunOptions(max_steps=800), got {run!r}"
-            )
+        check_run(run, "max_steps=800")
         options = ForecastingOptions(**options_for(data, self._given))
         panel = read_panel(data, options)
         plan = make_plan(panel, options, validates=valid is None)

@@ -12,6 +12,7 @@ from carousel.data.answers import write_table
 from carousel.errors import OptionError
 from carousel.tasks.forecasting.significance import Significance
 from carousel.tasks.forecasting.verdict import coverage_notes, verdict
+from carousel.tasks.printed import ruled
 
 if TYPE_CHECKING:
     from carousel.tasks.forecasting.evaluation import Backtest
@@ -231,17 +232,7 @@ class Report:
 
     def __str__(self) -> str:
         """What was measured on, the table, what intervals do not hold, and the verdict."""
-        header, rows = self.table()
-        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if i == 0 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in [header, *rows]
-        ]
-        ruled = [lines[0], "-" * len(lines[0]), *lines[1:]]
-        return "\n".join([self.scope, "", *ruled, "", *self.notes, self.verdict])
+        return "\n".join([self.scope, "", *ruled(*self.table()), "", *self.notes, self.verdict])
 
     @property
     def scope(self) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from carousel.nn import State
-from carousel.tasks.language_modeling.network import LanguageNetwork
+from carousel.tasks.language_modeling.network import LanguageNetwork, document_begins
 from carousel.tasks.language_modeling.softmax import losses_in_parts
 
 _STEPS = 256  # tokens that the network reads in one call
@@ -89,10 +89,7 @@ def _rows(
         place = np.minimum(edges[None, :-1] + steps[:, None], len(tokens) - 2)
         inputs = torch.from_numpy(tokens[place].astype(np.int64)).to(device)
         targets = torch.from_numpy(tokens[place + 1].astype(np.int64)).to(device)
-        reset = None if boundary is None else inputs == boundary
-        if reset is not None and not bool(reset.any()):  # not every engine can reset
-            reset = None
-        features = network(inputs, state, reset)
+        features = network(inputs, state, document_begins(inputs, boundary))
         state = features.state
         losses = losses_in_parts(network.head, features.dropped.flatten(0, 1), targets.flatten())
         nats = losses.double().cpu().numpy().reshape(there.shape)

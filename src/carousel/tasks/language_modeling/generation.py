@@ -13,7 +13,6 @@ from carousel.data.tokenizers import Decoder, Tokenizer
 from carousel.decoding.sampling import Sampler, SamplingOptions
 from carousel.errors import DataError
 from carousel.nn import State
-from carousel.tasks.language_modeling.evaluation import initial_state
 from carousel.tasks.language_modeling.network import LanguageNetwork
 from carousel.tasks.language_modeling.softmax import FullSoftmax
 
@@ -40,7 +39,6 @@ class NetworkStepper:
             # Forbidden at once, in the bias, because a step has time for few operations.
             self._full = network.head.weight, network.head.bias + self._never
         self._steps = [layer.stepper() for layer in network.layers]
-        self._state = initial_state(network)
 
     def read(self, tokens: Sequence[int]) -> Tensor:
         """Reads tokens in as few calls as possible; returns the scores (1, V) of the next one."""

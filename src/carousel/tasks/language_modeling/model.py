@@ -24,7 +24,7 @@ from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.report import Report
 from carousel.tasks.language_modeling.scoring import ScoredText, evaluate_part, score_text
 from carousel.tasks.model_folder import ModelFolder
-from carousel.tasks.trained import TrainedModel
+from carousel.tasks.trained import TrainedModel, check_run, chosen_options
 from carousel.training import Progress, RunOptions
 
 
@@ -69,10 +69,7 @@ class LanguageModel(TrainedModel[Fitted]):
             DataError: for text that cannot be used; names file, line and byte.
             OptionError: for options that do not go together.
         """
-        if not isinstance(run, RunOptions | None):
-            raise OptionError(
-                f"run expects RunOptions, such as RunOptions(max_minutes=10), got {run!r}"
-            )
+        check_run(run, "max_minutes=10")
         options = options_for(data, self._given)
         if valid is not None and "validation" in self._given:
             raise OptionError(
@@ -109,9 +106,7 @@ class LanguageModel(TrainedModel[Fitted]):
             DataError: where there is no text that is new to the model, or a token it lacks.
         """
         fitted = self._ready("evaluate")
-        if adaptation is not None and values:
-            raise OptionError("give either an options object or single options, not both")
-        adaptation = adaptation or AdaptationOptions(**values)
+        adaptation = chosen_options(AdaptationOptions, adaptation, values)
         reading: dict[str, Any] = {"encoding": encoding, "field": field}
         options = dataclasses.replace(
             fitted.options, **{name: given for name, given in reading.items() if given is not None}
@@ -184,8 +179,7 @@ class LanguageModel(TrainedModel[Fitted]):
     ) -> Iterator[str]:
         """Yields what ``generate`` returns, as it is written; for ever without ``max_tokens``."""
         fitted = self._ready("generate from")
-        if options is not None and values:
-            raise OptionError("give either an options object or single options, not both")
+        sampling = chosen_options(SamplingOptions, options, values)
         if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
             raise OptionError(f"max_tokens expects a whole number from 1 on, got {max_tokens!r}")
         if type(seed) is not int or not 0 <= seed < 2**63:
@@ -197,7 +191,7 @@ class LanguageModel(TrainedModel[Fitted]):
         tokens = generated_tokens(
             fitted.network,
             prompt_tokens(tokenizer, prompt),
-            options or SamplingOptions(**values),
+            sampling,
             seed=seed,
             forbidden=_never_written(fitted),
         )

@@ -19,6 +19,17 @@ from carousel.nn.dropout import locked_dropout, word_dropout
 from carousel.tasks.language_modeling.softmax import INITIAL, AdaptiveSoftmax, FullSoftmax
 
 
+def document_begins(tokens: Int[Tensor, "T B"], boundary: int | None) -> Bool[Tensor, "T B"] | None:
+    """Returns where the state is zeroed: at each boundary of documents; None where there is none.
+
+    Not every engine can reset, and a segment often has no document's begin.
+    """
+    if boundary is None:
+        return None
+    begins = tokens == boundary
+    return begins if bool(begins.any()) else None
+
+
 class Features(NamedTuple):
     """What a pass over tokens gives.
 

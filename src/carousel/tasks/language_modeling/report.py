@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from carousel.tasks.printed import ruled
+
 _LN2 = math.log(2)
 
 
@@ -195,17 +197,7 @@ class Report:
 
     def __str__(self) -> str:
         """What was scored, the table, what to know beside it, and the verdict."""
-        header, rows = self.table()
-        widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if i == 0 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in [header, *rows]
-        ]
-        ruled = [lines[0], "-" * len(lines[0]), *lines[1:]]
-        return "\n".join([self.scope, "", *ruled, "", *self.notes, self.verdict])
+        return "\n".join([self.scope, "", *ruled(*self.table()), "", *self.notes, self.verdict])
 
     def plot(self, path: str | Path) -> Path:
         """Draws how well the text is predicted from its begin to its end; PNG or SVG."""

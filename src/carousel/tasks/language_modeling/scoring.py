@@ -69,10 +69,10 @@ def score_text(fitted: Fitted, text: str) -> ScoredText:
     """Scores one text as a document of its own, its end too; see ``LanguageModel.score``."""
     if not isinstance(text, str) or not text:
         raise DataError(f"expected a text to score, got {text!r}; give one that is not empty")
-    tokens = np.array(prompt_tokens(fitted.tokenizer, text))
-    if len(tokens) == 1:
-        raise DataError(f"expected a text to score, got {text!r}, which has no {_kind(fitted)}")
     own = fitted.tokenizer
+    tokens = np.array(prompt_tokens(own, text))
+    if len(tokens) == 1:
+        raise DataError(f"expected a text to score, got {text!r}, which has no {own.kind}")
     if fitted.several:  # whose ends the model predicts
         tokens = np.append(tokens, own.end)
     return ScoredText(
@@ -95,7 +95,7 @@ def evaluate_part(
         DataError: for a text without a token.
     """
     if len(part) == 0:
-        raise DataError(f"expected text with {_kind(fitted)}, got none in {scope}")
+        raise DataError(f"expected text with {fitted.tokenizer.kind}, got none in {scope}")
     done = 0
 
     def told(count: int) -> None:
@@ -147,7 +147,3 @@ def _scores(nats: np.ndarray, part: Part) -> Scores:
 def _scope(scope: str, part: Part) -> str:
     documents = f"{part.documents:,} documents, " if part.documents > 1 else ""
     return f"{scope}: {documents}{len(part):,} tokens, {part.words:,} words"
-
-
-def _kind(fitted: Fitted) -> str:
-    return fitted.tokenizer.kind

@@ -12,7 +12,7 @@ from torch import Tensor
 from carousel.data.batching import Shard
 from carousel.data.token_streams import column_segments, num_rows, segment_ends
 from carousel.nn import State
-from carousel.tasks.language_modeling.network import LanguageNetwork
+from carousel.tasks.language_modeling.network import LanguageNetwork, document_begins
 from carousel.tasks.language_modeling.plan import Plan
 from carousel.tasks.language_modeling.softmax import losses_in_parts
 from carousel.training import RunOptions, Task
@@ -94,7 +94,7 @@ class LanguageModelingTask(Task[Segment]):
 
     def loss(self, module: Any, batch: Segment) -> tuple[Tensor, float]:
         """Returns the nats of a segment, with what the options add, and its number of tokens."""
-        found = module(batch.inputs, self._state, self._reset(batch.inputs))
+        found = module(batch.inputs, self._state, document_begins(batch.inputs, self.boundary))
         self._state = [State(s.h.detach(), s.c.detach()) for s in found.state]
         losses = module.head.losses(found.dropped.flatten(0, 1), batch.targets.flatten())
         total, count = losses.sum(), losses.numel()
@@ -120,7 +120,7 @@ class LanguageModelingTask(Task[Segment]):
         total, count = torch.zeros((), dtype=torch.float64), 0
         for segment in column_segments(self.valid, columns, ends):
             inputs, targets = segment[:-1].to(device), segment[1:].to(device)
-            found = module(inputs, state, self._reset(inputs))
+            found = module(inputs, state, document_begins(inputs, self.boundary))
             state = found.state
             losses = losses_in_parts(module.head, found.dropped.flatten(0, 1), targets.flatten())
             total += losses.double().sum().cpu()
@@ -157,10 +157,3 @@ class LanguageModelingTask(Task[Segment]):
     def _ends_of(self, epoch: int) -> np.ndarray:
         rows = num_rows(len(self.tokens), self.columns)
         return segment_ends(rows, self.plan.bptt, self.seed, epoch, self.plan.vary_bptt)
-
-    def _reset(self, inputs: Tensor) -> Tensor | None:
-        if self.boundary is None:
-            return None
-        # Not every engine can reset, and a segment often has no document's begin.
-        reset = inputs == self.boundary
-        return reset if bool(reset.any()) else None
