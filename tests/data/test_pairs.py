@@ -206,6 +206,16 @@ def test_cleaning_is_checked() -> None:
         found.cleaned(longest=1)
 
 
+@pytest.mark.parametrize("rows", [[2, 0, 0], np.array([2, 0, 0]), []])
+def test_pairs_are_taken_in_any_order(rows: Any) -> None:
+    whole = Pairs.read([("", "x"), ("a", "b"), ("c", "d"), ("e", "f")]).cleaned()
+    found = whole.take(rows)
+    assert together(found) == [together(whole)[row] for row in rows]
+    assert found.lines.tolist() == [whole.lines[row] for row in rows]
+    assert found.lines.dtype == np.int64
+    assert (found.name, found.removed) == (whole.name, whole.removed)
+
+
 def test_overlap_counts_the_others_pairs() -> None:
     train = Pairs.read([("a", "x"), ("a", "y"), ("b", "x")])
     test = Pairs.read([("a", "x"), ("a", "x"), ("a", "z"), ("x", "a"), ("b", "y")])

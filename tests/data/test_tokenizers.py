@@ -215,6 +215,15 @@ def test_a_long_text_is_encoded_like_a_short_one(
     whole = TRAINED[kind].encode(TEXT).tolist()
     monkeypatch.setattr(blocks, "BLOCK", 7)
     assert TRAINED[kind].encode(TEXT).tolist() == whole
+    assert TRAINED[kind].encode_all([TEXT])[0].tolist() == whole
+
+
+@kinds
+@given(some=st.lists(known, max_size=5))
+def test_many_texts_are_encoded_like_each(kind: str, some: list[str]) -> None:
+    found = TRAINED[kind].encode_all(some)
+    assert [ids.dtype for ids in found] == [np.int32] * len(some)
+    assert [ids.tolist() for ids in found] == [TRAINED[kind].encode(t).tolist() for t in some]
 
 
 def test_an_encoder_passes_on_what_it_can() -> None:
@@ -354,6 +363,8 @@ def test_impossible_options_are_refused(kind: str, limits: dict[str, int], messa
 def test_half_a_surrogate_pair_is_refused(kind: str) -> None:
     with pytest.raises(DataError, match=r"a.txt, line 2: expected Unicode text, got '\\udcff'"):
         TRAINED[kind].encode("a\nb\udcff", source="a.txt")
+    with pytest.raises(DataError, match=r"expected Unicode text, got '\\udcff'"):
+        TRAINED[kind].encode_all(["a", "b\udcff"])
     with pytest.raises(DataError, match="expected Unicode text"):
         train_tokenizer("words", ["a \udcff"])
 

@@ -249,7 +249,9 @@ def test_a_beam_as_wide_as_the_search_finds_the_best_of_all(
 def test_a_beam_of_one_takes_the_most_likely_token() -> None:
     tables = Tables(0, 20, 5)
     limits = [*range(1, 21)]
-    for sentence, [found] in enumerate(tables.search(limits, beam=1, length_penalty=2.0)):
+    for sentence, [found] in enumerate(
+        tables.search(limits, beam=1, length_penalty=2.0, no_repeat=0)
+    ):
         code, token, tokens = 0, tables.V, []
         while token != tables.end and len(tokens) < limits[sentence]:
             code = after(code, token)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import embedding
 
-from carousel.nn.dropout import locked_dropout, word_dropout
+from carousel.nn.dropout import locked_dropout, locked_mask, word_dropout
 
 T, B, F = 6, 3, 7
 
@@ -132,3 +132,36 @@ def test_every_call_draws_anew() -> None:
 @BOTH
 def test_nothing_to_drop(drop: Callable, shape: tuple[int, ...]) -> None:
     assert drop(torch.ones(shape), 0.5, True).shape == shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_a_locked_mask_is_what_locked_dropout_multiplies_by(dtype: torch.dtype) -> None:
+    x = torch.randn(T, B, F, dtype=dtype)
+    torch.manual_seed(4)
+    mask = locked_mask(x, 0.25, True)
+    torch.manual_seed(4)
+    found = locked_dropout(x, 0.25, True)
+    assert mask.shape == (1, B, F)
+    assert mask.dtype == dtype
+    assert 0 < (mask == 0).sum() < mask.numel()
+    assert torch.equal(found, x * mask)
+
+
+def test_sequences_that_come_step_by_step_are_dropped_as_whole_ones() -> None:
+    """The mask hangs on neither the steps that there are nor on what they hold."""
+    x = torch.randn(T, B, F)
+    torch.manual_seed(4)
+    whole = locked_dropout(x, 0.5, True)
+    for first in (x[:1], x[4:], torch.full((3, B, F), math.nan), x[:1, :, :1].expand(-1, -1, F)):
+        torch.manual_seed(4)
+        mask = locked_mask(first, 0.5, True)
+        assert torch.equal(torch.cat([step * mask for step in x.split(1)]), whole)
+    assert not torch.equal(locked_mask(x, 0.5, True), locked_mask(x, 0.5, True))
+
+
+@pytest.mark.parametrize(("rate", "training"), [(0.0, True), (0.5, False), (0.0, False)])
+def test_there_is_no_mask_where_nothing_is_dropped(rate: float, training: bool) -> None:
+    x = torch.randn(T, B, F)
+    before = torch.get_rng_state()
+    assert locked_mask(x, rate, training) is None
+    assert torch.equal(torch.get_rng_state(), before)

@@ -129,7 +129,7 @@ class Pairs:
                 "sides belong together, or raise longest or ratio",
                 source=self.name,
             )
-        return replace(self._rows(kept), removed=removed)
+        return replace(self.take(kept), removed=removed)
 
     def overlap(self, other: Pairs) -> dict[str, int]:
         """Returns how many pairs of ``other`` have a source that is in here, or are whole in here.
@@ -176,14 +176,15 @@ class Pairs:
         rows: tuple[list[int], list[int]] = ([], [])
         for row, text in enumerate(self.sources):
             rows[text in held].append(row)
-        return self._rows(rows[0]), self._rows(rows[1])
+        return self.take(rows[0]), self.take(rows[1])
 
-    def _rows(self, rows: Sequence[int]) -> Pairs:
+    def take(self, rows: Sequence[int] | np.ndarray) -> Pairs:
+        """Returns the pairs at some places, in that order."""
         return replace(
             self,
             sources=[self.sources[row] for row in rows],
             targets=[self.targets[row] for row in rows],
-            lines=self.lines[np.array(rows, np.int64)],
+            lines=self.lines[np.asarray(rows, np.int64)],
         )
 
     @classmethod
@@ -196,7 +197,7 @@ class Pairs:
     @classmethod
     def _from_two_files(cls, paths: Sequence[str | Path], encoding: str) -> Pairs:
         one, other = paths
-        sources, targets = _lines(one, encoding), _lines(other, encoding)
+        sources, targets = (text_files.file_lines(path, encoding) for path in paths)
         if len(sources) != len(targets):
             raise DataError(
                 f"expected as many lines in both files, got {len(sources)} in {one} and "
@@ -207,26 +208,11 @@ class Pairs:
         return cls(sources, targets, lines, f"{one} and {other}")
 
 
-def _lines(path: str | Path, encoding: str) -> list[str]:
-    files = text_files.found_files(path)
-    if len(files) > 1:
-        raise DataError(
-            f"expected one file, got {len(files)} ({files[0].name}, ...); join them first",
-            source=path,
-        )
-    lines = "".join(text_files.decoded(files[0], encoding)).split("\n")
-    if not lines[-1]:  # behind the last line's end
-        lines.pop()
-    if not lines:
-        raise DataError("the file is empty", source=path)
-    return lines
-
-
 def _file_rows(
     path: str | Path, fields: tuple[str, str], encoding: str
 ) -> Iterator[tuple[int, str, str]]:
     is_json = text_files.ends_in(text_files.JSON_SUFFIXES, Path(path))
-    for number, line in enumerate(_lines(path, encoding), start=1):
+    for number, line in enumerate(text_files.file_lines(path, encoding), start=1):
         place: dict[str, Any] = {"source": path, "line": number}
         if is_json:
             if line.strip():

@@ -132,6 +132,26 @@ def decoded(path: Path, encoding: str) -> Iterator[str]:
         begun = begun or bool(text)
 
 
+def file_lines(path: str | Path, encoding: str) -> list[str]:
+    """Returns the lines of one file, without their ends, blank ones too.
+
+    Raises:
+        DataError: where it cannot be read, is empty, or the path means several files.
+    """
+    files = found_files(path)
+    if len(files) > 1:
+        raise DataError(
+            f"expected one file, got {len(files)} ({files[0].name}, ...); join them first",
+            source=path,
+        )
+    lines = "".join(decoded(files[0], encoding)).split("\n")
+    if not lines[-1]:  # behind the last line's end
+        lines.pop()
+    if not lines:
+        raise DataError("the file is empty", source=path)
+    return lines
+
+
 def _decode(decoder: io.IncrementalNewlineDecoder, chunk: bytes) -> tuple[str, str, int]:
     """Returns the text of the next bytes (none: the end), and what is wrong with them or "".
 

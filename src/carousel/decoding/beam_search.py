@@ -56,7 +56,7 @@ class BeamOptions:
         low=1,
     )
     no_repeat: int = option(
-        default=0,
+        default=6,
         help="no run of so many tokens comes twice in a hypothesis; 0 allows all",
         unit="tokens",
         low=0,

@@ -24,9 +24,26 @@ def locked_dropout(x: Float[Tensor, "T B F"], rate: float, training: bool) -> Te
     Reference: variational dropout, Gal and Ghahramani (2016), arXiv:1512.05287; as in Merity,
     Keskar and Socher (2018), arXiv:1708.02182, section 4.2.
     """
+    mask = locked_mask(x, rate, training)
+    return x if mask is None else x * mask
+
+
+def locked_mask(
+    x: Float[Tensor, "T B F"], rate: float, training: bool
+) -> Float[Tensor, "1 B F"] | None:
+    """Returns what ``locked_dropout`` multiplies by, for sequences that come step by step.
+
+    Args:
+        x: (T, B, F), one step at least; only its shape and kind are read.
+        rate: probability of a feature of a sequence to be zeroed.
+        training: whether anything is done.
+
+    Returns:
+        (1, B, F), each 0 or 1/(1-rate); None where nothing is done.
+    """
     if not training or rate == 0:
-        return x
-    return x * torch.dropout(x.new_ones(1, *x.shape[1:]), rate, True)
+        return None
+    return torch.dropout(x.new_ones(1, *x.shape[1:]), rate, True)
 
 
 def word_dropout(
