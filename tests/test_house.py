@@ -34,6 +34,7 @@ HEAVY = [  # imported where they are used, not before
     "polars",
     "pyarrow",
     "rich",
+    "sacrebleu",
     "safetensors",
 ]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from carousel.tasks import load
     from carousel.tasks.forecasting import Forecaster
     from carousel.tasks.language_modeling import LanguageModel
+    from carousel.tasks.translation import Translator
     from carousel.training import RunOptions
 
     __version__: str
@@ -27,6 +28,7 @@ __all__ = [
     "RunOptions",
     "State",
     "Trace",
+    "Translator",
     "__version__",
     "data",
     "engines",
@@ -56,6 +58,7 @@ _HOME = {
     "RunOptions": "carousel.training",
     "Forecaster": "carousel.tasks.forecasting",
     "LanguageModel": "carousel.tasks.language_modeling",
+    "Translator": "carousel.tasks.translation",
     "load": "carousel.tasks",
 }
 

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.small_models import saved_model
 from tests.tasks.forecasting.small_data import csv_lines, write_csv
 
-from carousel.cli import main, use
+from carousel.cli import forecasts, main
 from carousel.errors import OutputError
 
 
@@ -62,7 +62,7 @@ def test_an_answer_that_is_lost_leaves_the_update_to_be_given_again(
         raise OutputError("answer.csv: cannot be written, the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(use, "write_atomically", full)
+        patch.setattr(forecasts, "write_atomically", full)
         words = ["predict", str(model), str(new), "--update", "--out", str(model.parent / "o.csv")]
         assert main(words) == 2
     assert answer(model).equals(before)

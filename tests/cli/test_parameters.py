@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from cyclopts import App
 
-from carousel.cli.parameters import check_overlap, split_values, with_options
+from carousel.cli.parameters import (
+    check_overlap,
+    own_values,
+    split_values,
+    with_options,
+)
 from carousel.errors import OptionError
 from carousel.options import option, options
 
@@ -57,6 +62,22 @@ def test_what_is_left_out_is_unknown() -> None:
 def test_values_are_dealt_to_their_classes() -> None:
     values = {"depth": 3, "often": True}
     assert split_values(values, Sowing, Watering) == [{"depth": 3}, {"often": True}]
+
+
+@options
+class Harvest:
+    often: bool = option(default=False, help="pick often")
+
+
+def test_values_of_another_task_are_refused_and_those_of_both_taken() -> None:
+    classes = {"field": (Sowing,), "pot": (Watering,), "bush": (Harvest, Sowing)}
+    assert own_values("field", {"depth": 3}, classes) == [{"depth": 3}]
+    assert own_values("pot", {"often": True}, classes) == [{"often": True}]
+    assert own_values("bush", {"depth": 3}, classes) == [{}, {"depth": 3}]
+    with pytest.raises(OptionError, match="--often is for pot, and this is a model for field; lea"):
+        own_values("field", {"depth": 3, "often": True}, classes)
+    with pytest.raises(OptionError, match="--method is for pot, and this is a model for bush"):
+        own_values("bush", {"often": True, "method": "can"}, classes)
 
 
 def test_two_classes_with_a_name_in_common_are_refused() -> None:

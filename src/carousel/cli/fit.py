@@ -12,14 +12,17 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from carousel.cli.parameters import check_overlap, expanded, split_values, with_options
+from carousel.errors import OptionError
 from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.model_folder import check_model_target
+from carousel.tasks.translation.options import TranslationOptions
 from carousel.training.options import RunOptions
 from carousel.training.run_folder import check_run_folder, forget_run
 
 check_overlap(ForecastingOptions, RunOptions)
 check_overlap(LanguageModelingOptions, RunOptions)
+check_overlap(TranslationOptions, RunOptions)
 
 fit = App(name="fit", help="Train a model and save it as a folder.", help_format="plaintext")
 
@@ -92,11 +95,61 @@ def fit_language_modeling(
     )
 
 
+@fit.command(name="translation")
+@with_options({"Translator": TranslationOptions, "Training": RunOptions}, without=KEPT)
+def fit_translation(
+    data: Annotated[
+        str,
+        Parameter(
+            help="sentence pairs: a table with a TAB between source and target, JSON lines (either "
+            "with .gz too), or sample:tatoeba-en-de; or the file with the sources"
+        ),
+    ],
+    target: Annotated[
+        str | None,
+        Parameter(help="the file with the targets, line by line, where DATA has the sources"),
+    ] = None,
+    /,
+    *,
+    out: Out,
+    valid: Annotated[
+        list[str] | None,
+        Parameter(
+            help="further pairs that choose when to stop, one file or two; default: a part of DATA",
+            consume_multiple=True,
+            negative="",
+        ),
+    ] = None,
+    force: Force = False,
+    json_: Json = False,
+    **values: Any,
+) -> None:
+    """Train a translator of sentence pairs in any two languages.
+
+    An interrupted run is kept beside OUT; go on with --resume.
+    """
+    from carousel.tasks.translation import Translator
+
+    if valid is not None and len(valid) not in (1, 2):
+        raise OptionError(f"--valid expects one file of pairs, or two aligned ones, got {valid}")
+    further = None if valid is None else tuple(os.path.expanduser(path) for path in valid)
+    _fit(
+        Translator,
+        TranslationOptions,
+        data if target is None else (data, target),
+        further if further is None or len(further) == 2 else further[0],
+        out,
+        values,
+        force=force,
+        as_json=json_,
+    )
+
+
 def _fit(
     task: Callable[..., Any],
     options: type,
-    data: str,
-    valid: str | None,
+    data: str | tuple[str, str],
+    valid: str | tuple[str, ...] | None,
     out: Path,
     values: Mapping[str, Any],
     *,
@@ -123,7 +176,8 @@ def _fit(
         print(json.dumps({"model": str(out), "steps": last.step, "seconds": last.elapsed}))
     else:
         print(f"saved {out} after {last.step:,} steps, {last.elapsed / 60:.1f} minutes")
-        print(f"next: carousel evaluate {out} {data}", file=sys.stderr)
+        given = data if isinstance(data, str) else " ".join(data)
+        print(f"next: carousel evaluate {out} {given}", file=sys.stderr)
 
 
 def run_folder(out: Path) -> Path:

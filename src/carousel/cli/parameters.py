@@ -65,6 +65,27 @@ def split_values(values: Mapping[str, Any], *classes: type) -> list[dict[str, An
     ]
 
 
+def own_values(
+    task: str, values: Mapping[str, Any], classes: Mapping[str, tuple[type, ...]]
+) -> list[dict[str, Any]]:
+    """Returns the values of each options class of a task, and refuses those of another task.
+
+    Args:
+        task: of the model.
+        values: by option name.
+        classes: of each task.
+    """
+    own = {f.name for cls in classes[task] for f in dataclasses.fields(cls)}
+    for other, theirs in classes.items():
+        names = {field.name for cls in theirs for field in dataclasses.fields(cls)}
+        if foreign := [name for name in values if name in names - own]:
+            raise OptionError(
+                f"--{foreign[0].replace('_', '-')} is for {other}, and this is a model for {task}; "
+                f"leave it out"
+            )
+    return split_values(values, *classes[task])
+
+
 def check_overlap(*classes: type) -> None:
     """Refuses, when the program is built, two classes with a field of the same name."""
     names = [field.name for cls in classes for field in dataclasses.fields(cls)]

@@ -19,9 +19,10 @@ INTERRUPTED = SIGNALLED + 2
 
 def build() -> App:
     """Returns the program with all its verbs."""
+    from carousel.cli.evaluate import evaluate
     from carousel.cli.fit import fit
     from carousel.cli.info import info
-    from carousel.cli.use import evaluate, predict
+    from carousel.cli.predict import predict
 
     app = App(
         name="carousel",

@@ -13,6 +13,7 @@ from carousel.tasks.model_folder import ModelFolder, read_config
 TASKS = {
     "forecasting": ("carousel.tasks.forecasting", "Forecaster"),
     "language-modeling": ("carousel.tasks.language_modeling", "LanguageModel"),
+    "translation": ("carousel.tasks.translation", "Translator"),
 }
 
 

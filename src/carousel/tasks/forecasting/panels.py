@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from carousel.data.extras import import_extra
+from carousel.tasks.drawing import shortened
 from carousel.tasks.forecasting.metrics import central_intervals
 
 # Okabe and Ito's colours stay apart for the colour-blind; lines differ in dashes and marks too, so
@@ -23,7 +24,6 @@ INK, FAINT = "#1a1a1a", "#8c8c8c"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 _MARKS = ("o", "s", "^", "D", "v", "P")
-_LONGEST_NAME = 60
 _LONGEST_LABEL = 22
 _MOST_MARKS = 30
 
@@ -50,12 +50,6 @@ def style(number: int) -> dict[str, Any]:
         "linestyle": _DASHES[number % len(_DASHES)],
         "linewidth": 1.8 if number == 0 else 1.4,
     }
-
-
-def shortened(name: object, length: int = _LONGEST_NAME) -> str:
-    """Returns a name on one line, without control characters, cut to ``length`` characters."""
-    words = "".join(c if c.isprintable() else " " for c in str(name))
-    return words if len(words) <= length else words[: length - 1] + "…"
 
 
 def dress(axis: Any, *, x: str = "", y: str = "") -> None:

@@ -15,10 +15,11 @@ import numpy as np
 from carousel.data.extras import import_extra
 from carousel.data.storage import write_atomically
 from carousel.errors import OptionError
+from carousel.tasks.drawing import picture_bytes, shortened
 from carousel.tasks.forecasting import panels
 from carousel.tasks.forecasting.page import forecast_page, report_page
-from carousel.tasks.forecasting.panels import INK, Picture, shortened
-from carousel.tasks.forecasting.svg import inline_svg, picture_bytes
+from carousel.tasks.forecasting.panels import INK, Picture
+from carousel.tasks.forecasting.svg import inline_svg
 
 if TYPE_CHECKING:
     from carousel.tasks.forecasting.data import Panel

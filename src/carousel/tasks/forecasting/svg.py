@@ -6,12 +6,11 @@ Knows nothing of what is drawn.
 from __future__ import annotations
 
 import html
-import io
 import re
-import warnings
 from typing import Any
 
 from carousel.data.extras import import_extra
+from carousel.tasks.drawing import picture_bytes
 from carousel.tasks.forecasting.panels import COLOURS, FAINT, INK
 
 # What the page's style sheet calls the colours; it has others for dark screens.
@@ -46,18 +45,6 @@ def inline_svg(figure: Any, prefix: str, title: str) -> str:
     label = html.escape(title, quote=True)
     body = re.sub(r"\s*\n\s*", "\n", body).strip()
     return f'<svg {view.group()} role="img" aria-label="{label}">\n{body}'
-
-
-def picture_bytes(figure: Any, **how: Any) -> bytes:
-    """Returns the figure as ``savefig`` writes it, ``how`` being its options."""
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        # A name in a script that matplotlib's font lacks gets boxes, which is no reason to stop.
-        warnings.filterwarnings(
-            "ignore", message=r"Glyph \d+ .* missing from", category=UserWarning
-        )
-        figure.savefig(content, **how)
-    return content.getvalue()
 
 
 def _names(body: str, prefix: str) -> dict[str, str]:

@@ -108,7 +108,9 @@ def _adapted(
 ) -> np.ndarray:
     device = next(network.parameters()).device
     state = initial_state(network)
-    found = []
+    # In one array: small ones, kept between the large ones that come and go, would keep the memory
+    # of those from being used again.
+    found = np.zeros(len(tokens) - 1)
     for first in range(0, len(tokens) - 1, adapter.steps):
         some = torch.from_numpy(tokens[first : first + adapter.steps + 1].astype(np.int64))
         some = some.to(device)
@@ -120,10 +122,10 @@ def _adapted(
             inputs, targets = some[begin:end, None], some[begin + 1 : end + 1]
             losses, state = adapter.losses(network, inputs, targets, state)
             nats.append(losses)
-        found.append(torch.cat(nats).double().cpu().numpy())
+        found[first : first + len(some) - 1] = torch.cat(nats).double().cpu().numpy()
         if progress is not None:
             progress(len(some) - 1)
-    return np.concatenate(found)
+    return found
 
 
 def _stretches(inputs: Tensor, boundary: int | None) -> list[tuple[int, int]]:

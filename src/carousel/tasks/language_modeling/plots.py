@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from carousel.data.extras import import_extra
-from carousel.data.storage import check_file_target, write_atomically
-from carousel.errors import OptionError
+from carousel.tasks.drawing import picture
 
 if TYPE_CHECKING:
     from carousel.tasks.language_modeling.report import Report
 
-FORMATS = (".png", ".svg")
 _STRETCHES = 120  # points of a curve
 _COLOURS = ("#1f6f8b", "#c06c2b", "#8a8a8a")
 
@@ -27,13 +24,7 @@ def draw_report(report: Report, path: Path) -> Path:
         OptionError: for another ending than .png or .svg.
         OutputError: where the file cannot be written.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise OptionError(f"plot expects a name ending in .png or .svg, got {path.name!r}")
-    check_file_target(path, force=True)
-    matplotlib = import_extra("matplotlib", "text")
-    figures = import_extra("matplotlib.figure", "text")
-    with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 10}):
-        figure = figures.Figure(figsize=(8, 3.6), layout="constrained")
+    with picture(path, (8.0, 3.6)) as figure:
         axes = figure.add_subplot()
         for (name, nats), colour in zip(report.nats.items(), _COLOURS, strict=False):
             edges = np.linspace(0, len(nats), min(_STRETCHES, len(nats)) + 1).astype(int)
@@ -49,9 +40,4 @@ def draw_report(report: Report, path: Path) -> Path:
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, loc="lower left", ncols=3)
         axes.set_title(f"What a token costs ({report.tokenizer})", loc="left")
-        import io
-
-        content = io.BytesIO()
-        figure.savefig(content, format=path.suffix.lower()[1:], dpi=150)
-    write_atomically(path, content.getvalue())
     return path

@@ -1,0 +1,119 @@
+"""``carousel evaluate MODEL DATA``: a model knows its task."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from carousel.cli.parameters import own_values, with_options
+from carousel.cli.places import (
+    FORECASTING,
+    LANGUAGE_MODELING,
+    PLOT_FORMATS,
+    TRANSLATION,
+    Force,
+    Json,
+    ModelPath,
+    Plot,
+    check_ending,
+    check_place,
+)
+from carousel.cli.waiting import counted
+from carousel.decoding.beam_search import BeamOptions
+from carousel.errors import OptionError
+from carousel.options import option, options
+from carousel.tasks.language_modeling.adaptation import AdaptationOptions
+from carousel.tasks.loading import task_of
+
+
+@options
+class BacktestOptions:
+    """How a forecaster is evaluated."""
+
+    stride: int | None = option(
+        default=None, help="steps between forecasts; default: the horizon", unit="steps"
+    )
+
+
+@options
+class EncodingOptions:
+    """How texts are read; by default as those of the training."""
+
+    encoding: str | None = option(default=None, help="character encoding of the files")
+
+
+@options
+class FieldOptions:
+    """Where in a file a language model's text stands; by default as in training."""
+
+    field: str | None = option(default=None, help="field of a JSON line that holds the text")
+
+
+_CLASSES: dict[str, tuple[type, ...]] = {
+    FORECASTING: (BacktestOptions,),
+    LANGUAGE_MODELING: (AdaptationOptions, EncodingOptions, FieldOptions),
+    TRANSLATION: (BeamOptions, EncodingOptions),
+}
+_COUNTED = {FORECASTING: "forecasts", LANGUAGE_MODELING: "tokens", TRANSLATION: "sentences"}
+
+
+@with_options(
+    {
+        "Forecasting": BacktestOptions,
+        "Text: language modeling and translation": EncodingOptions,
+        "Language modeling": FieldOptions,
+        "Language modeling: what it learns from the text": AdaptationOptions,
+        "Translation": BeamOptions,
+    },
+    without=("best",),
+)
+def evaluate(
+    model: ModelPath,
+    data: Annotated[
+        str, Parameter(help="what the model is for: rows, text or pairs, as for fit; sample:NAME")
+    ],
+    target: Annotated[
+        str | None,
+        Parameter(help="of a translator: file with the translations, where DATA has the sources"),
+    ] = None,
+    /,
+    *,
+    plot: Plot = None,
+    force: Force = False,
+    json_: Json = False,
+    **values: Any,
+) -> None:
+    """Score a model on data it has not seen, against what a sceptic would try first."""
+    import carousel
+
+    check_place(plot, force)
+    task = task_of(model)
+    first, *rest = own_values(task, values, _CLASSES)
+    check_ending("--plot", plot, PLOT_FORMATS[task])
+    if target is not None and task != TRANSLATION:
+        raise OptionError(f"a second file is for translation, got {target!r}; leave it out")
+    chosen: dict[str, Any] = {name: value for own in rest for name, value in own.items()}
+    given: Any = data if target is None else (data, target)
+    if task == LANGUAGE_MODELING:
+        chosen["adaptation"] = AdaptationOptions(**first)
+    elif task == TRANSLATION:
+        chosen["search"] = BeamOptions(**first)
+    else:
+        chosen = first
+    with counted(_COUNTED[task]) as progress:
+        report = carousel.load(model).evaluate(given, **chosen, progress=progress)
+    if plot is not None:
+        report.plot(plot)
+    print(json.dumps(_json_values(report.to_dict()), allow_nan=False) if json_ else report)
+
+
+def _json_values(value: Any) -> Any:
+    """Returns plain values with None where a number is none: JSON has no NaN and no infinity."""
+    if isinstance(value, dict):
+        return {name: _json_values(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_values(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,44 @@
+"""Parameters that several verbs have: a model, a picture, and whether files may be replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from carousel.cli.parameters import expanded
+from carousel.data.storage import check_file_target
+from carousel.errors import OptionError
+
+FORECASTING = "forecasting"
+LANGUAGE_MODELING = "language-modeling"
+TRANSLATION = "translation"
+PLOT_FORMATS = {
+    FORECASTING: (".png", ".svg", ".html"),
+    LANGUAGE_MODELING: (".png", ".svg"),
+    TRANSLATION: (".png", ".svg"),
+}
+
+ModelPath = Annotated[Path, Parameter(help="folder of a saved model", converter=expanded)]
+Plot = Annotated[
+    Path | None,
+    Parameter(
+        help="draw a picture: .png or .svg; of forecasts also a page, .html", converter=expanded
+    ),
+]
+Json = Annotated[bool, Parameter(name="--json", help="print JSON", negative="")]
+Force = Annotated[bool, Parameter(help="replace files that exist", negative="")]
+
+
+def check_place(path: Path | None, force: bool) -> None:
+    """Refuses, before any work is done, a file that could not be written at its end."""
+    if path is not None:
+        check_file_target(path, force=force)
+
+
+def check_ending(option: str, path: Path | None, endings: tuple[str, ...]) -> None:
+    """Refuses a file of a kind that is not written."""
+    if path is not None and path.suffix.lower() not in endings:
+        known = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        raise OptionError(f"{option} expects a name ending in {known}, got {path.name!r}")

@@ -1,0 +1,112 @@
+"""``carousel predict MODEL INPUT``: a model knows its task, and each task has its own answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from carousel.cli import forecasts, translations, writing
+from carousel.cli.evaluate import EncodingOptions
+from carousel.cli.parameters import expanded, own_values, with_options
+from carousel.cli.places import (
+    FORECASTING,
+    LANGUAGE_MODELING,
+    TRANSLATION,
+    Force,
+    Json,
+    ModelPath,
+    Plot,
+    check_place,
+)
+from carousel.decoding.beam_search import BeamOptions
+from carousel.decoding.sampling import SamplingOptions
+from carousel.errors import OptionError
+from carousel.options import option, options
+from carousel.tasks.loading import task_of
+
+
+@options
+class LengthOptions:
+    """How much a language model or a translator writes."""
+
+    max_tokens: int | None = option(
+        default=None,
+        help="most tokens written; default: of a language model 500, and 0 is no end; of a "
+        "translator by the length of the sentence",
+        unit="tokens",
+        low=0,
+    )
+
+
+_CLASSES: dict[str, tuple[type, ...]] = {
+    FORECASTING: (forecasts.ForecastOptions,),
+    LANGUAGE_MODELING: (LengthOptions, writing.WritingOptions, SamplingOptions),
+    TRANSLATION: (
+        LengthOptions,
+        translations.TranslatingOptions,
+        BeamOptions,
+        EncodingOptions,
+    ),
+}
+
+
+@with_options(
+    {
+        "Forecasting": forecasts.ForecastOptions,
+        "Text: language modeling and translation": LengthOptions,
+        "Language modeling": writing.WritingOptions,
+        "Language modeling: how a token is drawn": SamplingOptions,
+        "Translation": translations.TranslatingOptions,
+        "Translation: its file": EncodingOptions,
+        "Translation: how the best is searched for": BeamOptions,
+    }
+)
+def predict(
+    model: ModelPath,
+    input: Annotated[
+        str | None,
+        Parameter(
+            help="of a forecaster: CSV or Parquet file, or sample:NAME; default: the last rows "
+            "that the model knows. Of a language model: the text to go on from. Of a translator: a "
+            "file with a sentence a line; default: standard input. Of both - for what comes in on "
+            "standard input",
+            allow_leading_hyphen=True,
+        ),
+    ] = None,
+    /,
+    *,
+    out: Annotated[
+        Path | None,
+        Parameter(
+            help="where to write: .csv or .parquet, or any name for text; default: to the terminal",
+            converter=expanded,
+        ),
+    ] = None,
+    plot: Plot = None,
+    force: Force = False,
+    json_: Json = False,
+    **values: Any,
+) -> None:
+    """Forecast what comes behind the last row of every series, write on from a text, translate."""
+    check_place(plot, force)
+    check_place(out, force)
+    task = task_of(model)
+    own = own_values(task, values, _CLASSES)
+    for options_class, given in zip(_CLASSES[task], own, strict=True):
+        options_class(**given)  # refuses what is out of range before anything is read
+    if json_ and out is not None:
+        raise OptionError("--json prints to the terminal and --out writes a file; give one of them")
+    if task == FORECASTING:
+        forecasts.forecast(model, input, own[0], out, plot, as_json=json_)
+    elif task == TRANSLATION:
+        length, chosen, search, encoding = own
+        translations.translate(
+            model, input, {**length, **encoding}, chosen, search, out, plot, as_json=json_
+        )
+    else:
+        if plot is not None:
+            raise OptionError("--plot: there is no picture of a text; leave it out")
+        length, chosen, sampling = own
+        writing.write(model, input, length, chosen, sampling, out, as_json=json_)

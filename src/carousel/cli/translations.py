@@ -1,0 +1,163 @@
+"""What ``carousel predict`` does with a translator: lines in, lines out, as they come."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from carousel.cli.places import PLOT_FORMATS, TRANSLATION, check_ending
+from carousel.cli.waiting import counted
+from carousel.data import text_files
+from carousel.data.storage import write_atomically
+from carousel.decoding.beam_search import BeamOptions
+from carousel.errors import DataError, OptionError
+from carousel.options import option, options
+
+_SHOWN = 10  # unseen characters that a warning names
+
+
+@options
+class TranslatingOptions:
+    """What a translator translates."""
+
+    text: str | None = option(default=None, help="a sentence to translate, in place of INPUT")
+
+
+def translate(
+    model: Path,
+    input: str | None,
+    reading: Mapping[str, Any],
+    values: Mapping[str, Any],
+    search: Mapping[str, Any],
+    out: Path | None,
+    plot: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Translates the lines of a file or of standard input, or a sentence."""
+    import carousel
+
+    chosen, beam = TranslatingOptions(**values), BeamOptions(**search)
+    check_ending("--plot", plot, PLOT_FORMATS[TRANSLATION])
+    if chosen.text is not None and (input is not None or "encoding" in reading):
+        other = "INPUT" if input is not None else "--encoding"
+        raise OptionError(f"--text is the text itself, which {other} is not for; leave one out")
+    most = reading.get("max_tokens")
+    if most == 0:
+        raise OptionError("--max-tokens 0 would write nothing; give more, or leave it out")
+    encoding = text_files.known_encoding(reading.get("encoding") or "utf-8")
+    lines: Iterable[str]
+    if chosen.text is not None:
+        lines = chosen.text.splitlines() or [""]
+    elif input in (None, "-"):
+        lines = _incoming(encoding)
+    else:
+        assert input is not None
+        lines = text_files.file_lines(os.path.expanduser(input), encoding)
+    if plot is not None:
+        lines = _only_line(lines)
+    translator = carousel.load(model)
+    total = len(lines) if isinstance(lines, list) else 0
+    # Between lines on a terminal a bar would be in the way; of what is typed nobody knows the end.
+    is_counted = total > 1 and (out is not None or not sys.stdout.isatty())
+    found = translator.stream(lines, max_tokens=most, search=beam)
+    written: list[str] = []
+    with counted("sentences") if is_counted else contextlib.nullcontext() as progress:
+        for number, one in enumerate(found, start=1):
+            if one.unseen:
+                _warn(number, one.unseen)
+            if plot is not None:
+                one.plot(plot)
+            text = _shown(number, one, beam, as_json=as_json)
+            if out is not None:
+                written.append(text)
+            else:
+                print(text, flush=True)
+            if progress is not None:
+                progress(number, total)
+            if getattr(sys.stdout, "failed", False):  # the reader has left
+                return
+    if out is not None:
+        write_atomically(out, "".join(f"{text}\n" for text in written).encode())
+        print(f"wrote {len(written):,} lines to {out}", file=sys.stderr)
+
+
+def _shown(number: int, one: Any, beam: BeamOptions, *, as_json: bool) -> str:
+    """Returns a translation as a line; several of them as lines of number, score and text."""
+    if as_json:
+        return json.dumps(one.to_dict(), ensure_ascii=False)
+    if beam.best == 1:
+        return str(one)
+    return "\n".join(f"{number}\t{each.score:.4f}\t{each}" for each in (one, *one.others))
+
+
+def _warn(number: int, unseen: str) -> None:
+    # What cannot be printed may be an order to the terminal.
+    signs = [c if c.isprintable() else f"U+{ord(c):04X}" for c in unseen[:_SHOWN]]
+    shown = " ".join(signs) + (" ..." if len(unseen) > _SHOWN else "")
+    print(
+        f"carousel: warning: line {number}: the training sentences never had {shown}; what is "
+        f"made of them is a guess",
+        file=sys.stderr,
+    )
+
+
+def _only_line(lines: Iterable[str]) -> list[str]:
+    """Returns the line that is drawn, where there is one."""
+    some: list[str] = []
+    for line in lines:
+        some.append(line)
+        if len(some) > 1:
+            raise OptionError("--plot draws one sentence, got several; give one line, or --text")
+    if not some or not some[0].split():
+        raise OptionError("--plot draws one sentence, got none; give one line, or --text")
+    return some
+
+
+def _standard_input() -> Any:
+    """Returns standard input's bytes, through a reader of our own where it has a descriptor.
+
+    The thread that waits for a line may do so when the program ends; Python would want the lock of
+    ``sys.stdin`` then, which that thread holds, and abort.
+    """
+    if sys.stdin is None:
+        raise DataError("standard input is closed; give INPUT, or --text")
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except OSError:  # no descriptor
+        return sys.stdin.buffer
+
+
+def _incoming(encoding: str) -> Iterator[str]:
+    """Yields the lines of standard input as they come, divided as those of a file are."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+    begun, rest, number = False, "", 1
+    # Cut behind each byte of a line's end, which in UTF-16 may be half of one.
+    for data in itertools.chain(_standard_input(), [b""]):
+        try:
+            rest += decoder.decode(data, not data)
+        except UnicodeError as error:
+            wrong = str(error)
+            if isinstance(error, UnicodeDecodeError):
+                wrong = f"the byte 0x{error.object[error.start]:02x} ({error.reason})"
+            raise DataError(
+                f"expected text in {encoding}, got {wrong}; give its encoding, say --encoding "
+                f"latin-1",
+                source="standard input",
+                line=number,
+            ) from error
+        if rest and not begun:
+            begun, rest = True, rest.removeprefix("\ufeff")
+        *lines, rest = rest.split("\n")
+        yield from lines
+        number += len(lines)
+    if rest:
+        yield rest

@@ -1,0 +1,78 @@
+"""What ``carousel predict`` does with a language model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from carousel.data.storage import write_atomically
+from carousel.decoding.sampling import SamplingOptions
+from carousel.errors import OptionError
+from carousel.options import option, options
+
+_MOST = 500  # tokens, where nothing is said
+
+
+@options
+class WritingOptions:
+    """What a language model writes."""
+
+    stop: tuple[str, ...] = option(default=(), help="texts at which to stop")
+    seed: int = option(default=0, help="decides every draw", low=0, high=2**63 - 1)
+    score: bool = option(
+        default=False, help="write nothing; say how likely INPUT is, token by token"
+    )
+
+
+def write(
+    model: Path,
+    input: str | None,
+    length: Mapping[str, Any],
+    values: Mapping[str, Any],
+    sampling: Mapping[str, Any],
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Writes on from a text, or scores it."""
+    import carousel
+
+    chosen, drawn = WritingOptions(**values), SamplingOptions(**sampling)
+    idle = [name for name in [*length, *values, *sampling] if name != "score"]
+    if chosen.score and idle:
+        raise OptionError(
+            f"--score writes nothing, so --{idle[0].replace('_', '-')} would do nothing; leave "
+            f"one of them out"
+        )
+    most = length.get("max_tokens", _MOST)
+    if most == 0 and (out is not None or as_json):
+        raise OptionError("--max-tokens 0 has no end, which only a terminal or pipe can take")
+    prompt = sys.stdin.read() if input == "-" else input or ""
+    language_model = carousel.load(model)
+    if chosen.score:
+        scored = language_model.score(prompt)
+        text = json.dumps(scored.to_dict()) if as_json else str(scored)
+        if out is None:
+            print(text)
+        else:
+            write_atomically(out, f"{text}\n".encode())
+        return
+    pieces = language_model.stream(
+        prompt, max_tokens=most or None, stop=chosen.stop, seed=chosen.seed, options=drawn
+    )
+    if as_json:
+        print(json.dumps({"prompt": prompt, "text": "".join(pieces)}, ensure_ascii=False))
+    elif out is not None:
+        text = prompt + "".join(pieces)
+        write_atomically(out, f"{text}\n".encode())
+        print(f"wrote {len(text):,} characters to {out}", file=sys.stderr)
+    else:
+        print(prompt, end="", flush=True)
+        for piece in pieces:
+            print(piece, end="", flush=True)
+            if getattr(sys.stdout, "failed", False):  # the reader has left, and there may be no end
+                return
+        print()

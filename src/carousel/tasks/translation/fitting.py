@@ -1,0 +1,159 @@
+"""Fitting: from sentence pairs to a trained model's parts, top to bottom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from carousel.data.pairs import REASONS, Pairs
+from carousel.errors import DataError
+from carousel.options import to_dict
+from carousel.tasks.translation.data import (
+    Corpus,
+    Tokenizers,
+    cleaned,
+    digest_of,
+    learn_tokenizers,
+    make_corpus,
+    marks_of,
+    open_pairs,
+    split,
+)
+from carousel.tasks.translation.fitted import Fitted, Seen, make_network
+from carousel.tasks.translation.options import TranslationOptions
+from carousel.tasks.translation.plan import make_plan, vocabulary_size
+from carousel.tasks.translation.training import MOST_VALIDATED, TranslationTask
+from carousel.tasks.translation.word_alignment import align_words
+from carousel.training import History, Progress, RunOptions, train
+
+_ALIGNED = 200_000  # pairs that the lexicon is made of; more take minutes and change little
+_LEAST_PAIRS = 10  # in training; fewer are a mistake in the data more often than a wish
+
+
+def fitted_to(
+    data: Any,
+    valid: Any,
+    options: TranslationOptions,
+    run: RunOptions | None,
+    progress: Progress | None,
+) -> tuple[Fitted, History]:
+    """Trains on all pairs but their holdout; see ``Translator.fit``."""
+    given = open_pairs(data, options)
+    usable = cleaned(given, options)
+    training, validation, holdout = split(usable, options, validates=valid is None)
+    if len(training) < _LEAST_PAIRS:
+        raise DataError(
+            f"expected {_LEAST_PAIRS} pairs or more to train on, got {len(training)} of "
+            f"{len(given)}; give more, or a smaller validation and holdout",
+            source=given.name,
+        )
+    if valid is not None:
+        validation = cleaned(open_pairs(valid, options), options)
+    optimizer = None if run is None else run.optimizer
+    plan, defaults = make_plan(options, len(training), optimizer)
+    run = (run or RunOptions()).filled(**defaults)
+
+    tokenizers = learn_tokenizers(
+        training, vocabulary_size(options, len(training)), options.shared_vocabulary
+    )
+    guided = plan.guided_alignment > 0
+    every = 1 if guided else -(-len(training) // _ALIGNED)
+    counted = training.take(range(0, len(training), every))
+    alignment = align_words(counted.sources, counted.targets)
+    links = alignment.links if guided else None
+    corpus = make_corpus(training, tokenizers, links)
+    chosen_on = make_corpus(validation.take(range(len(validation))[:MOST_VALIDATED]), tokenizers)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        network = make_network(plan, tokenizers)
+    digest = digest_of(given)
+    task = TranslationTask(
+        network,
+        corpus,
+        chosen_on,
+        plan,
+        run,
+        source=given.name,
+        fingerprint={
+            "data": digest,
+            "validation data": digest_of(validation),
+            **to_dict(options),
+        },
+        introduction=_introduction(
+            given,
+            usable,
+            (training, validation, holdout),
+            tokenizers,
+            corpus,
+            sum(parameter.numel() for parameter in network.parameters()),
+        ),
+    )
+    result = train(task, run, progress)
+    network.cpu().zero_grad(set_to_none=True)
+    sources = [*training.sources, *validation.sources]
+    fitted = Fitted(
+        options=options,
+        plan=plan,
+        tokenizers=tokenizers,
+        network=network,
+        lexicon=alignment.lexicon,
+        characters="".join(sorted(set().union(*map(set, training.sources)))),
+        longest=max(len(text.split()) for text in training.sources),
+        seen=Seen(digest=digest, sources=np.unique(marks_of(sources))),
+        about={
+            "source": given.name,
+            "pairs": len(given),
+            "removed": {reason: usable.removed[reason] for reason in REASONS},
+            "training_pairs": len(training),
+            "training_tokens": int(corpus.lengths.sum()),
+            "validation": _validation_words(validation, valid),
+            "holdout_pairs": len(holdout),
+            "steps": result.steps,
+            "epochs": result.epochs,
+            "minutes": round(result.seconds / 60, 2),
+            "stop_reason": result.stop_reason,
+            "validation_nats": result.best_score,
+            "best_step": result.best_step,
+            "run": run.complete().deciding(),
+            "torch": torch.__version__,
+        },
+    )
+    return fitted, result.history
+
+
+def _validation_words(pairs: Pairs, valid: Any) -> str:
+    if not len(pairs):
+        return "none; the last weights were kept"
+    place = "" if valid is None else f" of {pairs.name}"
+    used = f", the first {MOST_VALIDATED:,} of which" if len(pairs) > MOST_VALIDATED else ", which"
+    return f"{len(pairs):,} pairs{place}{used} chose the weights"
+
+
+def _introduction(
+    given: Pairs,
+    usable: Pairs,
+    parts: tuple[Pairs, Pairs, Pairs],
+    tokenizers: Tokenizers,
+    corpus: Corpus,
+    parameters: int,
+) -> str:
+    """Returns what was found in the data, and what will be trained."""
+    training, validation, holdout = parts
+    left_out = ", ".join(f"{n:,} {reason}" for reason, n in usable.removed.items() if n)
+    sizes = sorted({len(tokenizers.source), len(tokenizers.target)})
+    lines = [
+        f"{len(given):,} pairs of {given.name}" + (f"; left out: {left_out}" if left_out else ""),
+        f"{len(training):,} for training, {len(validation):,} for validation, {len(holdout):,} "
+        f"held out",
+        f"{' and '.join(f'{size:,}' for size in sizes)} subwords, "
+        f"{corpus.lengths.sum() / len(corpus) / 2:.1f} in a sentence; {parameters:,} parameters",
+    ]
+    shared = training.overlap(validation)
+    if shared["sources"]:
+        lines.append(
+            f"warning: {shared['sources']:,} sources of the validation pairs are in training too "
+            f"({shared['pairs']:,} with their translation), which flatters the validation"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,263 @@
+"""The translator: fit, evaluate, translate, stream, save, load."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, overload
+
+from carousel.data.ready import ready_groups
+from carousel.decoding.beam_search import BeamOptions
+from carousel.errors import DataError, OptionError
+from carousel.tasks.model_folder import ModelFolder
+from carousel.tasks.trained import TrainedModel, check_run, chosen_options
+from carousel.tasks.translation.aligning import aligned
+from carousel.tasks.translation.card import write_card
+from carousel.tasks.translation.data import TASK, Tokenizers, options_for
+from carousel.tasks.translation.evaluation import evaluate_pairs, pairs_to_score
+from carousel.tasks.translation.fitted import Fitted
+from carousel.tasks.translation.fitting import fitted_to
+from carousel.tasks.translation.network import TranslationNetwork
+from carousel.tasks.translation.options import TranslationOptions
+from carousel.tasks.translation.report import Report
+from carousel.tasks.translation.translating import LINES_AT_ONCE, check_limit, translated
+from carousel.tasks.translation.translation import Translation
+from carousel.training import Progress, RunOptions
+
+
+class Translator(TrainedModel[Fitted]):
+    """Translates sentences, and says which source word each word came from.
+
+        model = Translator().fit(("train.en", "train.de"))
+        print(model.evaluate(("test.en", "test.de")))
+        print(model.translate("A man is walking."))
+
+    Args:
+        options: a ready ``TranslationOptions``, or
+        **values: its fields by name.
+
+    Raises:
+        OptionError: for an unknown option (names the nearest) or a value out of range.
+    """
+
+    task = TASK
+    options_class = TranslationOptions
+
+    def fit(
+        self,
+        data: Any,
+        valid: Any = None,
+        run: RunOptions | None = None,
+        progress: Progress | None = None,
+    ) -> Translator:
+        """Trains on all sentence pairs but their holdout.
+
+        Args:
+            data: two paths of aligned text files; one path of a table whose first two columns are
+                divided by a TAB, or of JSON lines; ``sample:NAME``; or a list of pairs of texts.
+            valid: further pairs that choose when to stop; by default a part of the data.
+            run: how to train; what it leaves open has defaults. ``batch_size`` counts pairs, on
+                average: batches are even in tokens.
+            progress: where to report; by default what ``run.progress`` says.
+
+        Returns:
+            This model.
+
+        Raises:
+            DataError: for pairs that cannot be used; names file and line, or both counts.
+            OptionError: for options that do not go together.
+        """
+        check_run(run, "max_minutes=10")
+        options = options_for(data, self._given)
+        if valid is not None and "validation" in self._given:
+            raise OptionError(
+                "option 'validation' takes a part of the pairs, and 'valid' gives others for it; "
+                "leave one of them out"
+            )
+        self._take(options, *fitted_to(data, valid, options, run, progress))
+        return self
+
+    def evaluate(
+        self,
+        data: Any,
+        *,
+        search: BeamOptions | None = None,
+        encoding: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        **values: Any,
+    ) -> Report:
+        """Translates the sources of pairs that fitting has not seen, and scores the translations.
+
+        Args:
+            data: as for ``fit``. Of the very pairs that were fitted to, the held-out part.
+            search: how translations are searched for, or
+            encoding: of the files, where it is not that of the training pairs.
+            progress: told how many sentences are translated, and of how many.
+            **values: fields of ``BeamOptions`` by name, such as ``beam=10``.
+
+        Returns:
+            BLEU and chrF by sacreBLEU, beside those of a word-by-word translation and of the copied
+            source, by length of sentence, with examples.
+
+        Raises:
+            DataError: where there is no pair that is new to the model.
+            OptionError: for an option out of range, or ``best``.
+        """
+        fitted = self._ready("evaluate")
+        search = _of_the_best(chosen_options(BeamOptions, search, values))
+        options = fitted.options
+        if encoding is not None:
+            options = dataclasses.replace(options, encoding=encoding)
+        return evaluate_pairs(fitted, *pairs_to_score(fitted, data, options), search, progress)
+
+    @overload
+    def translate(
+        self,
+        texts: str,
+        *,
+        max_tokens: int | None = None,
+        search: BeamOptions | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        **values: Any,
+    ) -> str: ...
+
+    @overload
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        max_tokens: int | None = None,
+        search: BeamOptions | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        **values: Any,
+    ) -> list[str]: ...
+
+    def translate(
+        self,
+        texts: str | Sequence[str],
+        *,
+        max_tokens: int | None = None,
+        search: BeamOptions | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        **values: Any,
+    ) -> str | list[str]:
+        """Translates a sentence, or several; a sentence's translation does not hang on the others.
+
+        Args:
+            texts: a sentence, or a list of them; one without words is translated to "".
+            max_tokens: most subwords of a translation, its end among them; by default twice those
+                of the source and 20 more.
+            search: how translations are searched for, or
+            progress: told how many sentences are done, and of how many.
+            **values: fields of ``BeamOptions`` by name.
+
+        Returns:
+            A text for each.
+
+        Raises:
+            DataError: for what is no text, or far longer than a sentence.
+            OptionError: for an option out of range, or ``best``: ``translations`` has the others.
+        """
+        search = _of_the_best(chosen_options(BeamOptions, search, values))
+        given = [texts] if isinstance(texts, str) else texts
+        found = self.translations(given, max_tokens=max_tokens, search=search, progress=progress)
+        return found[0].text if isinstance(texts, str) else [one.text for one in found]
+
+    def translations(
+        self,
+        texts: Sequence[str],
+        *,
+        max_tokens: int | None = None,
+        search: BeamOptions | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        **values: Any,
+    ) -> list[Translation]:
+        """Returns what ``translate`` does with scores, alignment, and the next best of each."""
+        fitted = self._ready("translate with")
+        search = chosen_options(BeamOptions, search, values)
+        _check_list(texts)
+        return translated(fitted, list(texts), search, max_tokens, progress)
+
+    def stream(
+        self,
+        texts: Iterable[str],
+        *,
+        max_tokens: int | None = None,
+        search: BeamOptions | None = None,
+        **values: Any,
+    ) -> Iterator[Translation]:
+        """Yields the translation of each text as soon as it can, in their order.
+
+        What has come meanwhile is translated together. The texts are read in a thread of their own.
+
+        Args:
+            texts: such as the lines of standard input.
+            max_tokens: and
+            search: and
+            **values: as for ``translate``.
+        """
+        fitted = self._ready("translate with")
+        search = chosen_options(BeamOptions, search, values)
+        check_limit(max_tokens)
+        _check_list(texts)
+        return _streamed(fitted, texts, search, max_tokens)
+
+    def align(self, sources: Sequence[str], targets: Sequence[str]) -> list[Translation]:
+        """Says of given translations which source word each of their words comes from.
+
+        Args:
+            sources: sentences.
+            targets: their translations.
+
+        Returns:
+            Each pair with its attention; ``score`` and ``log_probability`` are ln P of the target.
+
+        Raises:
+            DataError: for lists of unequal length, none, or what is no text.
+        """
+        fitted = self._ready("align with")
+        _check_list(sources)
+        _check_list(targets)
+        return aligned(fitted, sources, targets)
+
+    @classmethod
+    def _restored(cls, folder: ModelFolder) -> Fitted:
+        return Fitted.restore(folder.config, folder.tensors, folder.assets)
+
+    def _written_card(self, fitted: Fitted) -> str:
+        return write_card(fitted)
+
+    @property
+    def tokenizers(self) -> Tokenizers:
+        """What makes subwords of source and target."""
+        return self._ready("describe").tokenizers
+
+    @property
+    def network(self) -> TranslationNetwork:
+        """The trained network, in evaluation mode."""
+        return self._ready("describe").network
+
+
+def _streamed(
+    fitted: Fitted, texts: Iterable[str], search: BeamOptions, max_tokens: int | None
+) -> Iterator[Translation]:
+    line = 1
+    for group in ready_groups(texts, LINES_AT_ONCE):
+        yield from translated(fitted, group, search, max_tokens, None, first_line=line)
+        line += len(group)
+
+
+def _of_the_best(search: BeamOptions) -> BeamOptions:
+    """Returns the options of a search whose best hypothesis alone is wanted."""
+    if search.best > 1:
+        raise OptionError(
+            f"option 'best' asks for {search.best} translations of a sentence, of which only the "
+            f"first would be used; leave it out, or call translations, which returns them all"
+        )
+    return search
+
+
+def _check_list(texts: Any) -> None:
+    """Refuses what would be taken apart into what is no sentence."""
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise DataError(f"expected a list of texts, got {repr(texts)[:40]}; give [text]")

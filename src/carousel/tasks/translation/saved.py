@@ -1,0 +1,63 @@
+"""Whether the plain values of a saved model can be those of a translator.
+
+Whoever changes a model folder by hand is told what is wrong, and not that their text is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from carousel.tasks.saved_values import expect, is_count
+from carousel.tasks.translation.plan import Plan
+
+ABOUT = (
+    "source",
+    "pairs",
+    "removed",
+    "training_pairs",
+    "training_tokens",
+    "validation",
+    "holdout_pairs",
+    "steps",
+    "epochs",
+    "minutes",
+    "stop_reason",
+    "validation_nats",
+    "best_step",
+    "run",
+    "torch",
+)
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Refuses what no translator has written; the options check themselves.
+
+    Args:
+        config: as ``Fitted.config`` returns it.
+
+    Raises:
+        ModelError: names the value.
+    """
+    for name in ("options", "plan", "about"):
+        expect(isinstance(config.get(name), dict), name, "named values", config.get(name))
+    plan, options = config["plan"], config["options"]
+    for field in dataclasses.fields(Plan):
+        value, name, kind = plan.get(field.name), f"plan.{field.name}", str(field.type)
+        if kind == "int":
+            expect(is_count(value, 1), name, "a number from 1 on", value)
+        elif kind == "float":
+            valid = type(value) in (int, float) and value >= 0
+            expect(valid, name, "a number from 0 on", value)
+        else:
+            kinds = {"bool": bool, "str": str}
+            expect(type(value) is kinds[kind], name, f"a value of type {kind}", value)
+    shared = options.get("shared_vocabulary")
+    expect(type(shared) is bool, "options.shared_vocabulary", "true or false", shared)
+    expect(shared or not plan["tied_source"], "plan.tied_source", "false", True)
+    expect(is_count(config.get("longest"), 1), "longest", "words", config.get("longest"))
+    for name in ("characters", "seen"):
+        expect(isinstance(config.get(name), str), name, "text", config.get(name))
+    for name in ABOUT:
+        expect(name in config["about"], f"about.{name}", "a value", None)

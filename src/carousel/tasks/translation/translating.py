@@ -1,0 +1,87 @@
+"""From sentences to their translations: checked, searched for together, made text again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from carousel.data import text_files
+from carousel.decoding.beam_search import BeamOptions
+from carousel.errors import DataError, OptionError
+from carousel.tasks.translation.data import check_length, encode, plain
+from carousel.tasks.translation.fitted import Fitted
+from carousel.tasks.translation.search import Searcher
+from carousel.tasks.translation.translation import (
+    Translation,
+    empty_translation,
+    make_translation,
+)
+
+LINES_AT_ONCE = 64
+
+
+def translated(
+    fitted: Fitted,
+    texts: Sequence[str],
+    search: BeamOptions,
+    max_tokens: int | None,
+    progress: Callable[[int, int], None] | None,
+    first_line: int = 1,
+) -> list[Translation]:
+    """Translates sentences; see ``Translator.translate``.
+
+    Args:
+        fitted: the trained translator.
+        texts: sentences.
+        search: how translations are searched for.
+        max_tokens: most subwords of a translation, its end among them; None for a limit by the
+            source's length.
+        progress: told how many are done, and of how many.
+        first_line: number of the first sentence in a message.
+
+    Raises:
+        DataError: for what is no text, or far longer than a sentence; names its number.
+        OptionError: for a limit that is none.
+    """
+    check_limit(max_tokens)
+    for number, text in enumerate(texts, start=first_line):
+        _check(text, fitted.longest, {"source": "the sentences to translate", "line": number})
+    rows = [row for row, text in enumerate(texts) if plain(text)]
+    found = [empty_translation(text) for text in texts]
+    if rows:
+        sources = encode(fitted.tokenizers.source, [texts[row] for row in rows])
+        searcher = Searcher(fitted.network, fitted.tokenizers.target.end, search, max_tokens)
+        for place, (row, hypotheses) in enumerate(
+            zip(rows, searcher.search(sources, progress), strict=True)
+        ):
+            found[row] = make_translation(
+                texts[row],
+                sources[place],
+                hypotheses,
+                fitted.tokenizers,
+                unseen_characters(texts[row], fitted.characters),
+            )
+    return found
+
+
+def check_limit(max_tokens: Any) -> None:
+    """Refuses a limit of a translation's length that is none."""
+    if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
+        raise OptionError(f"max_tokens expects a whole number from 1 on, got {max_tokens!r}")
+
+
+def unseen_characters(text: str, known: str) -> str:
+    """Returns the characters of a text that are not among the known ones, each once, in order.
+
+    Blanks are none of them: whichever divide the words, all are read alike.
+    """
+    signs = "".join(text.split())
+    return "".join(dict.fromkeys(sign for sign in signs if sign not in known))
+
+
+def _check(text: Any, longest: int, place: dict[str, Any]) -> None:
+    if not isinstance(text, str):
+        raise DataError(f"expected text, got {repr(text)[:40]}; give a string", **place)
+    if wrong := text_files.unreadable_signs(text):
+        raise DataError(f"expected text, got {wrong} in it; delete it", **place)
+    check_length(text, longest, **place)
