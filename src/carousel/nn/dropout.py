@@ -34,7 +34,7 @@ def locked_mask(
     """Returns what ``locked_dropout`` multiplies by, for sequences that come step by step.
 
     Args:
-        x: (T, B, F), one step at least; only its shape and kind are read.
+        x: (T, B, F), of which only the shape and the kind are read.
         rate: probability of a feature of a sequence to be zeroed.
         training: whether anything is done.
 

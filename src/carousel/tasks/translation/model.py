@@ -56,8 +56,8 @@ class Translator(TrainedModel[Fitted]):
             data: two paths of aligned text files; one path of a table whose first two columns are
                 divided by a TAB, or of JSON lines; ``sample:NAME``; or a list of pairs of texts.
             valid: further pairs that choose when to stop; by default a part of the data.
-            run: how to train; what it leaves open has defaults. ``batch_size`` counts pairs, on
-                average: batches are even in tokens.
+            run: how to train; what it leaves open has defaults. ``batch_size`` counts pairs
+                of average length: batches are even in tokens.
             progress: where to report; by default what ``run.progress`` says.
 
         Returns:

@@ -84,7 +84,7 @@ class TranslationTask(Task[Batch]):
         corpus: of the training part.
         valid: of the part that chooses the weights; may be empty.
         plan: what the data decided.
-        run: of the training run, complete; its ``batch_size`` is that of an average batch.
+        run: of the training run, complete; ``batch_size`` pairs of average length fill a batch.
         source: what the data is called.
         fingerprint: of data and options.
         introduction: what the user is told.
