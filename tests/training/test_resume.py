@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from tests.crashes import CrashError
 from torch import Tensor, nn
 
 from carousel.data.batching import Shard
@@ -31,10 +32,6 @@ SETTINGS: dict[str, Any] = {
     "log_every": 3,
     "progress": "none",
 }
-
-
-class CrashError(Exception):
-    """Stands for a process that ends without a word."""
 
 
 def crash_at(step: int) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ class ForecastOptions:
 def forecast(
     model: Path,
     input: str | None,
-    values: Mapping[str, Any],
+    chosen: ForecastOptions,
     out: Path | None,
     plot: Path | None,
     *,
@@ -44,7 +43,6 @@ def forecast(
     """Forecasts what comes behind the last row of every series."""
     import carousel
 
-    chosen = ForecastOptions(**values)
     check_ending("--out", out, _TABLE_FORMATS)
     check_ending("--plot", plot, PLOT_FORMATS[FORECASTING])
     if chosen.update and input is None:

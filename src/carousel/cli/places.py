@@ -10,14 +10,15 @@ from cyclopts import Parameter
 from carousel.cli.parameters import expanded
 from carousel.data.storage import check_file_target
 from carousel.errors import OptionError
+from carousel.tasks.drawing import FORMATS
 
 FORECASTING = "forecasting"
 LANGUAGE_MODELING = "language-modeling"
 TRANSLATION = "translation"
 PLOT_FORMATS = {
-    FORECASTING: (".png", ".svg", ".html"),
-    LANGUAGE_MODELING: (".png", ".svg"),
-    TRANSLATION: (".png", ".svg"),
+    FORECASTING: (*FORMATS, ".html"),
+    LANGUAGE_MODELING: FORMATS,
+    TRANSLATION: FORMATS,
 }
 
 ModelPath = Annotated[Path, Parameter(help="folder of a saved model", converter=expanded)]

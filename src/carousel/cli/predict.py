@@ -94,19 +94,23 @@ def predict(
     check_place(out, force)
     task = task_of(model)
     own = own_values(task, values, _CLASSES)
-    for options_class, given in zip(_CLASSES[task], own, strict=True):
-        options_class(**given)  # refuses what is out of range before anything is read
+    # What is out of range is refused before anything is read.
+    chosen: list[Any] = [made(**given) for made, given in zip(_CLASSES[task], own, strict=True)]
     if json_ and out is not None:
         raise OptionError("--json prints to the terminal and --out writes a file; give one of them")
     if task == FORECASTING:
-        forecasts.forecast(model, input, own[0], out, plot, as_json=json_)
+        forecasts.forecast(model, input, chosen[0], out, plot, as_json=json_)
     elif task == TRANSLATION:
-        length, chosen, search, encoding = own
-        translations.translate(
-            model, input, {**length, **encoding}, chosen, search, out, plot, as_json=json_
-        )
+        length, text, search, reading = chosen
+        limits = length.max_tokens, reading.encoding
+        translations.translate(model, input, text, search, *limits, out, plot, as_json=json_)
     else:
         if plot is not None:
             raise OptionError("--plot: there is no picture of a text; leave it out")
-        length, chosen, sampling = own
-        writing.write(model, input, length, chosen, sampling, out, as_json=json_)
+        length, how, sampling = chosen
+        if how.score and (idle := [name for name in values if name != "score"]):
+            raise OptionError(
+                f"--score writes nothing, so --{idle[0].replace('_', '-')} would do nothing; leave "
+                f"one of them out"
+            )
+        writing.write(model, input, how, sampling, length.max_tokens, out, as_json=json_)

@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,10 @@ class TranslatingOptions:
 def translate(
     model: Path,
     input: str | None,
-    reading: Mapping[str, Any],
-    values: Mapping[str, Any],
-    search: Mapping[str, Any],
+    chosen: TranslatingOptions,
+    search: BeamOptions,
+    max_tokens: int | None,
+    encoding: str | None,
     out: Path | None,
     plot: Path | None,
     *,
@@ -45,15 +46,13 @@ def translate(
     """Translates the lines of a file or of standard input, or a sentence."""
     import carousel
 
-    chosen, beam = TranslatingOptions(**values), BeamOptions(**search)
     check_ending("--plot", plot, PLOT_FORMATS[TRANSLATION])
-    if chosen.text is not None and (input is not None or "encoding" in reading):
+    if chosen.text is not None and (input is not None or encoding is not None):
         other = "INPUT" if input is not None else "--encoding"
         raise OptionError(f"--text is the text itself, which {other} is not for; leave one out")
-    most = reading.get("max_tokens")
-    if most == 0:
+    if max_tokens == 0:
         raise OptionError("--max-tokens 0 would write nothing; give more, or leave it out")
-    encoding = text_files.known_encoding(reading.get("encoding") or "utf-8")
+    encoding = text_files.known_encoding("utf-8" if encoding is None else encoding)
     lines: Iterable[str]
     if chosen.text is not None:
         lines = chosen.text.splitlines() or [""]
@@ -68,7 +67,7 @@ def translate(
     total = len(lines) if isinstance(lines, list) else 0
     # Between lines on a terminal a bar would be in the way; of what is typed nobody knows the end.
     is_counted = total > 1 and (out is not None or not sys.stdout.isatty())
-    found = translator.stream(lines, max_tokens=most, search=beam)
+    found = translator.stream(lines, max_tokens=max_tokens, search=search)
     written: list[str] = []
     with counted("sentences") if is_counted else contextlib.nullcontext() as progress:
         for number, one in enumerate(found, start=1):
@@ -76,7 +75,7 @@ def translate(
                 _warn(number, one.unseen)
             if plot is not None:
                 one.plot(plot)
-            text = _shown(number, one, beam, as_json=as_json)
+            text = _shown(number, one, search, as_json=as_json)
             if out is not None:
                 written.append(text)
             else:

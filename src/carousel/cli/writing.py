@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from carousel.data.storage import write_atomically
 from carousel.decoding.sampling import SamplingOptions
@@ -30,9 +28,9 @@ class WritingOptions:
 def write(
     model: Path,
     input: str | None,
-    length: Mapping[str, Any],
-    values: Mapping[str, Any],
-    sampling: Mapping[str, Any],
+    chosen: WritingOptions,
+    sampling: SamplingOptions,
+    max_tokens: int | None,
     out: Path | None,
     *,
     as_json: bool,
@@ -40,14 +38,7 @@ def write(
     """Writes on from a text, or scores it."""
     import carousel
 
-    chosen, drawn = WritingOptions(**values), SamplingOptions(**sampling)
-    idle = [name for name in [*length, *values, *sampling] if name != "score"]
-    if chosen.score and idle:
-        raise OptionError(
-            f"--score writes nothing, so --{idle[0].replace('_', '-')} would do nothing; leave "
-            f"one of them out"
-        )
-    most = length.get("max_tokens", _MOST)
+    most = _MOST if max_tokens is None else max_tokens
     if most == 0 and (out is not None or as_json):
         raise OptionError("--max-tokens 0 has no end, which only a terminal or pipe can take")
     prompt = sys.stdin.read() if input == "-" else input or ""
@@ -61,7 +52,7 @@ def write(
             write_atomically(out, f"{text}\n".encode())
         return
     pieces = language_model.stream(
-        prompt, max_tokens=most or None, stop=chosen.stop, seed=chosen.seed, options=drawn
+        prompt, max_tokens=most or None, stop=chosen.stop, seed=chosen.seed, options=sampling
     )
     if as_json:
         print(json.dumps({"prompt": prompt, "text": "".join(pieces)}, ensure_ascii=False))

@@ -60,10 +60,11 @@ class Ragged:
         Returns:
             (T, B, ...) int64, and the lengths (B,).
         """
-        lengths = self.lengths[rows]
+        begins = np.where(rows > 0, self.ends[rows - 1], 0)
+        lengths = self.ends[rows] - begins
         steps = np.arange(int(lengths.max()))[:, None]
         there = steps < lengths
-        place = np.where(there, self.ends[rows] - lengths + steps, 0)
+        place = np.where(there, begins + steps, 0)
         found = self.values[place].astype(np.int64)
         found[~there] = fill
         return torch.from_numpy(found), torch.from_numpy(lengths)

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
-from carousel.errors import ModelError
+from safetensors import SafetensorError
+
+from carousel.errors import CarouselError, ModelError
+
+DAMAGED = "fit the model again or take it from a copy"
+_LONGEST_REASON = 200  # characters; PyTorch names weights behind its first line
+
+
+@contextlib.contextmanager
+def parts_that_fit() -> Iterator[None]:
+    """Turns what goes wrong where a model is put together from its files into a ModelError."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except (KeyError, TypeError, RuntimeError, ValueError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        kind = "" if isinstance(error, CarouselError) else f"{type(error).__name__}: "
+        raise ModelError(
+            f"the model folder's parts do not fit together ({kind}{reason}); {DAMAGED}"
+        ) from error
 
 
 def expect(valid: bool, name: str, expected: str, value: Any) -> None:
@@ -19,7 +41,7 @@ def expect(valid: bool, name: str, expected: str, value: Any) -> None:
     if not valid:
         raise ModelError(
             f"the model folder is damaged: expected {expected} as {name!r}, got "
-            f"{repr(value)[:60]}; fit the model again or take it from a copy"
+            f"{repr(value)[:60]}; {DAMAGED}"
         )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from carousel.errors import ModelError, OptionError
 from carousel.tasks.model_folder import ModelFolder, check_model_target
-from carousel.training import HISTORY_FILE, History, RunOptions
+from carousel.training import HISTORY_FILE, History, RunOptions, TrainingResult
 
 Options = TypeVar("Options")
 
@@ -27,6 +28,39 @@ def chosen_options(
     if options is not None and values:
         raise OptionError("give either an options object or single options, not both")
     return cls(**values) if options is None else options
+
+
+# What a card tells of a run, with the score by which its weights were chosen.
+RUN_FACTS = (
+    "steps",
+    "epochs",
+    "minutes",
+    "stop_reason",
+    "validation_nats",
+    "best_step",
+    "run",
+    "torch",
+)
+
+
+def run_facts(result: TrainingResult, run: RunOptions) -> dict[str, Any]:
+    """Returns ``RUN_FACTS`` of a run whose score is in nats.
+
+    Args:
+        result: of the run.
+        run: as the task filled it.
+    """
+    values = (
+        result.steps,
+        result.epochs,
+        round(result.seconds / 60, 2),
+        result.stop_reason,
+        result.best_score,
+        result.best_step,
+        run.complete().deciding(),
+        torch.__version__,
+    )
+    return dict(zip(RUN_FACTS, values, strict=True))
 
 
 def check_run(run: Any, example: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.crashes import CrashError, Crashing
 from torch import nn
 from torch.nn import functional as F
 
@@ -319,22 +320,11 @@ def test_the_fingerprint_is_plain_and_whole() -> None:
     assert found == {"task": "language-modeling", "data": "abc", "bptt": 7}
 
 
-class CrashError(Exception):
-    """Stands for a process that ends without a word."""
+class CrashingTask(Crashing, LanguageModelingTask):
+    pass
 
 
-class Crashing(LanguageModelingTask):
-    crash_at = 0  # call of the loss; 0 for none
-    calls = 0
-
-    def loss(self, module: Any, batch: Segment) -> Any:
-        self.calls += 1
-        if self.calls == self.crash_at:
-            raise CrashError
-        return super().loss(module, batch)
-
-
-class Forgetful(Crashing):
+class Forgetful(CrashingTask):
     """Its state is not saved."""
 
     def state_dict(self) -> dict[str, torch.Tensor]:
@@ -342,7 +332,7 @@ class Forgetful(Crashing):
 
 
 def trained(
-    folder: Path | None, *, crash: int = 0, kind: type[Crashing] = Crashing, **changes: Any
+    folder: Path | None, *, crash: int = 0, kind: type[CrashingTask] = CrashingTask, **changes: Any
 ):
     """The weights after a run, or after what is left of it."""
     run = {

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.crashes import CrashError, Crashing
 from tests.tasks.translation.small_networks import (
     END,
     PLAN,
@@ -27,7 +28,6 @@ from carousel.tasks.translation.data import Corpus
 from carousel.tasks.translation.network import TranslationNetwork
 from carousel.tasks.translation.plan import Plan
 from carousel.tasks.translation.training import (
-    Batch,
     TranslationTask,
     corpus_nats,
     make_batch,
@@ -138,19 +138,8 @@ def test_without_validation_pairs_the_last_weights_are_kept() -> None:
     assert any(not torch.equal(before[n], v) for n, v in made.module.state_dict().items())
 
 
-class CrashError(Exception):
-    """Stands for a process that ends without a word."""
-
-
-class Crashing(TranslationTask):
-    crash_at = 0  # call of the loss; 0 for none
-    calls = 0
-
-    def loss(self, module: Any, batch: Batch) -> Any:
-        self.calls += 1
-        if self.calls == self.crash_at:
-            raise CrashError
-        return super().loss(module, batch)
+class CrashingTask(Crashing, TranslationTask):
+    pass
 
 
 def trained(folder: Path | None, *, crash: int = 0, **changes: Any) -> tuple[dict, float | None]:
@@ -164,7 +153,7 @@ def trained(folder: Path | None, *, crash: int = 0, **changes: Any) -> tuple[dic
     }
     if folder is not None:
         run |= {"checkpoint": str(folder), "checkpoint_every": 3, "resume": True}
-    made = small_task(small_corpus(28, guided=True), run=run, kind=Crashing, **changes)
+    made = small_task(small_corpus(28, guided=True), run=run, kind=CrashingTask, **changes)
     made.crash_at = crash
     result = train(made, RunOptions(**RUN, **run))
     assert result.steps == 16

@@ -138,7 +138,12 @@ def test_what_is_no_sentence_is_refused_with_its_number(text: Any, words: str) -
     for first_line, line in ((1, 3), (65, 67)):
         with pytest.raises(DataError, match=words) as caught:
             inspect.unwrap(translated)(
-                model, ["the", "", text, "cat"], BeamOptions(), None, None, first_line
+                model,
+                ["the", "", text, "cat"],
+                BeamOptions(),
+                None,
+                None,
+                lines=range(first_line, first_line + 4),
             )
         assert caught.value.line == line
         assert str(caught.value).startswith(f"the sentences to translate, line {line}: ")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from carousel.options import to_dict
+from carousel.tasks.cards import option_lines
 from carousel.tasks.forecasting.fitted import Fitted
 
 
@@ -65,13 +65,7 @@ def write_card(fitted: Fitted) -> str:
         "How good the forecasts are on rows that nothing was chosen on, and whether they beat the "
         "naive ones, is what `carousel evaluate` says.",
         "",
-        "## Options",
-        "",
-        "| option | value |",
-        "|---|---|",
-        *(f"| {name} | {_cell(value)} |" for name, value in to_dict(options).items()),
-        *(f"| run: {name} | {_cell(value)} |" for name, value in about["run"].items()),
-        "",
+        *option_lines(options, about["run"]),
     ]
     return "\n".join(lines)
 
@@ -88,9 +82,3 @@ def _anchor(distance: int) -> str:
 
 def _names(names: tuple[str, ...] | None) -> str:
     return ", ".join(f"`{name}`" for name in names) if names else "none"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value) or "none"
-    return "none" if value is None else str(value).replace("|", "\\|")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from carousel.options import to_dict
+from carousel.tasks.cards import option_lines
 from carousel.tasks.language_modeling.fitted import Fitted
 
 
@@ -67,13 +67,7 @@ def write_card(fitted: Fitted) -> str:
         "model, is what `carousel evaluate` says. It writes what its training text is like, and "
         "knows no truth.",
         "",
-        "## Options",
-        "",
-        "| option | value |",
-        "|---|---|",
-        *(f"| {name} | {_cell(value)} |" for name, value in to_dict(options).items()),
-        *(f"| run: {name} | {_cell(value)} |" for name, value in about["run"].items()),
-        "",
+        *option_lines(options, about["run"]),
     ]
     return "\n".join(lines)
 
@@ -84,7 +78,3 @@ def _softmax(fitted: Fitted) -> str:
     if fitted.plan.samples:
         return f"over about {fitted.plan.samples:,} tokens, drawn anew for each batch"
     return "over all tokens"
-
-
-def _cell(value: object) -> str:
-    return "none" if value is None else str(value).replace("|", "\\|")

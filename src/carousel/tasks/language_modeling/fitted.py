@@ -9,24 +9,23 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from carousel.data.texts import Texts
 from carousel.data.tokenizers import Tokenizer, tokenizer_from_json
-from carousel.errors import CarouselError, ModelError
+from carousel.errors import ModelError
 from carousel.options import from_dict, to_dict
 from carousel.tasks.language_modeling.network import LanguageNetwork
 from carousel.tasks.language_modeling.ngrams import NgramModel
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import Plan
 from carousel.tasks.language_modeling.saved import check_config, check_statistics
+from carousel.tasks.saved_values import DAMAGED, parts_that_fit
 from carousel.training import HISTORY_FILE
 
 TOKENIZER_FILE = "tokenizer.json"
 NGRAMS_FILE = "ngrams.safetensors"
 _STATISTICS = "statistics."  # of the gradients, beside the network's weights
-_DAMAGED = "fit the model again or take it from a copy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +116,9 @@ class Fitted:
         """
         for name in (TOKENIZER_FILE, NGRAMS_FILE, HISTORY_FILE):
             if name not in assets:
-                raise ModelError(f"the model folder lacks {name}; {_DAMAGED}")
+                raise ModelError(f"the model folder lacks {name}; {DAMAGED}")
         check_config(config)
-        try:
+        with parts_that_fit():
             tokenizer = tokenizer_from_json(assets[TOKENIZER_FILE].decode())
             options = from_dict(LanguageModelingOptions, config["options"])
             plan = Plan.from_dict(config["plan"])
@@ -149,14 +148,6 @@ class Fitted:
                 seen=Seen(**config["seen"]),
                 about=config["about"],
             )
-        except (KeyError, TypeError, RuntimeError, ValueError, SafetensorError) as error:
-            if isinstance(error, ModelError):
-                raise
-            reason = str(error).splitlines()[0] if str(error) else ""
-            kind = "" if isinstance(error, CarouselError) else f"{type(error).__name__}: "
-            raise ModelError(
-                f"the model folder's parts do not fit together ({kind}{reason}); {_DAMAGED}"
-            ) from error
 
 
 def _restored(arrays: Mapping[str, np.ndarray]) -> dict[str, NgramModel]:

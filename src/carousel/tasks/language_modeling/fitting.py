@@ -28,6 +28,7 @@ from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import make_plan
 from carousel.tasks.language_modeling.softmax import FullSoftmax
 from carousel.tasks.language_modeling.training import MOST_VALIDATED, LanguageModelingTask
+from carousel.tasks.trained import run_facts
 from carousel.training import History, Progress, RunOptions, train
 
 _NGRAM_TOKENS = 2_000_000  # of the training text that the baselines count
@@ -102,14 +103,7 @@ def fitted_to(
             "training_characters": part.characters,
             "validation": _validation_words(validation, valid),
             "holdout_characters": extent.characters - seen_end,
-            "steps": result.steps,
-            "epochs": result.epochs,
-            "minutes": round(result.seconds / 60, 2),
-            "stop_reason": result.stop_reason,
-            "validation_nats": result.best_score,
-            "best_step": result.best_step,
-            "run": run.complete().deciding(),
-            "torch": torch.__version__,
+            **run_facts(result, run),
         },
     )
     return fitted, result.history

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from carousel.tasks.saved_values import expect, is_count
+from carousel.tasks.trained import RUN_FACTS
 
 _COUNTS = {"embedding_size": 1, "hidden_size": 1, "num_layers": 1, "samples": 0, "bptt": 2}
 _RATES = (
@@ -31,14 +32,7 @@ _ABOUT = (
     "training_characters",
     "validation",
     "holdout_characters",
-    "steps",
-    "epochs",
-    "minutes",
-    "stop_reason",
-    "validation_nats",
-    "best_step",
-    "run",
-    "torch",
+    *RUN_FACTS,
 )
 
 

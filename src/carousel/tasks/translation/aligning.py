@@ -13,8 +13,8 @@ from carousel.decoding.beam_search import Hypothesis
 from carousel.errors import DataError
 from carousel.tasks.translation.data import make_corpus
 from carousel.tasks.translation.fitted import Fitted
-from carousel.tasks.translation.network import TranslationNetwork, mean_log_probs
-from carousel.tasks.translation.training import Batch, whole_batches
+from carousel.tasks.translation.network import TranslationNetwork
+from carousel.tasks.translation.training import Batch, read_batch, whole_batches
 from carousel.tasks.translation.translating import unseen_characters
 from carousel.tasks.translation.translation import Translation, make_translation
 
@@ -56,15 +56,10 @@ def aligned(fitted: Fitted, sources: Sequence[str], targets: Sequence[str]) -> l
 @torch.inference_mode()
 def _read(network: TranslationNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
     """Returns the attention (T, B, S) and ln P (T, B) of each step of the targets, 0 in padding."""
-    device = next(network.parameters()).device
-    T, B = batch.inputs.shape
-    real = batch.real.to(device)
-    members = network(
-        batch.source.to(device), batch.source_lengths.to(device), batch.inputs.to(device), real
-    )
-    log_probs = mean_log_probs([scores for scores, _ in members])
-    chosen = -F.nll_loss(log_probs, batch.targets.to(device), reduction="none")
-    weights = torch.stack([own for _, own in members]).mean(0)
-    steps = weights.new_zeros(T * B, weights.shape[1]).index_copy(0, real, weights)
-    probable = chosen.new_zeros(T * B).index_copy(0, real, chosen)
+    there, log_probs, attention = read_batch(network, batch)
+    T, B = there.inputs.shape
+    chosen = -F.nll_loss(log_probs, there.targets, reduction="none")
+    weights = torch.stack(attention).mean(0)
+    steps = weights.new_zeros(T * B, weights.shape[1]).index_copy(0, there.real, weights)
+    probable = chosen.new_zeros(T * B).index_copy(0, there.real, chosen)
     return steps.view(T, B, -1), probable.view(T, B)

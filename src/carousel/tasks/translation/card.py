@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from carousel.options import to_dict
+from carousel.tasks.cards import option_lines
 from carousel.tasks.translation.fitted import Fitted
 
 
@@ -80,16 +80,6 @@ def write_card(fitted: Fitted) -> str:
         "word-by-word translation, is what `carousel evaluate` says. Of what its training pairs "
         "have no example it makes something up: read what it writes before you rely on it.",
         "",
-        "## Options",
-        "",
-        "| option | value |",
-        "|---|---|",
-        *(f"| {name} | {_cell(value)} |" for name, value in to_dict(options).items()),
-        *(f"| run: {name} | {_cell(value)} |" for name, value in about["run"].items()),
-        "",
+        *option_lines(options, about["run"]),
     ]
     return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    return "none" if value is None else str(value).replace("|", "\\|")

@@ -14,7 +14,6 @@ from carousel.data.pairs import Pairs
 from carousel.decoding.beam_search import BeamOptions
 from carousel.errors import DataError
 from carousel.tasks.translation.data import (
-    check_length,
     cleaned,
     make_corpus,
     open_pairs,
@@ -53,8 +52,6 @@ def pairs_to_score(
             )
         held = usable.take(rows)
         return held, f"{len(held):,} pairs of {pairs.name} that fitting has not seen", ()
-    for text, line in zip(pairs.sources, pairs.lines, strict=True):
-        check_length(text, fitted.longest, source=pairs.name, line=int(line))
     notes = []
     if known := int(fitted.seen.knows(pairs).sum()):
         notes.append(
@@ -81,7 +78,15 @@ def evaluate_pairs(
     """Translates the sources and scores the translations; see ``Translator.evaluate``."""
     import_extra("sacrebleu", "text")  # whose lack should be known before the work, not behind it
     begun = time.perf_counter()
-    found = translated(fitted, pairs.sources, search, None, progress)
+    found = translated(
+        fitted,
+        pairs.sources,
+        search,
+        None,
+        progress,
+        source=pairs.name,
+        lines=pairs.lines.tolist(),
+    )
     seconds = time.perf_counter() - begun
     nats, tokens = corpus_nats(fitted.network, make_corpus(pairs, fitted.tokenizers))
     cut = sum(not one.complete for one in found)

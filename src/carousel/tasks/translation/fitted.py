@@ -10,14 +10,13 @@ import numpy as np
 import safetensors.numpy
 import torch
 from jaxtyping import UInt64
-from safetensors import SafetensorError
 from torch import Tensor
 
 from carousel.data.pairs import Pairs
 from carousel.data.tokenizers import tokenizer_from_json
-from carousel.errors import CarouselError, ModelError
+from carousel.errors import ModelError
 from carousel.options import from_dict, to_dict
-from carousel.tasks.saved_values import expect
+from carousel.tasks.saved_values import DAMAGED, expect, parts_that_fit
 from carousel.tasks.translation.data import Tokenizers, digest_of, marks_of
 from carousel.tasks.translation.network import TranslationNetwork
 from carousel.tasks.translation.options import TranslationOptions
@@ -30,7 +29,6 @@ SHARED_FILE = "tokenizer.json"
 SIDE_FILES = ("source-tokenizer.json", "target-tokenizer.json")
 LEXICON_FILE = "lexicon.json"
 SEEN_FILE = "seen.safetensors"
-_DAMAGED = "fit the model again or take it from a copy"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,8 +125,8 @@ class Fitted:
         files = (SHARED_FILE,) if shared else SIDE_FILES
         for name in (*files, LEXICON_FILE, SEEN_FILE, HISTORY_FILE):
             if name not in assets:
-                raise ModelError(f"the model folder lacks {name}; {_DAMAGED}")
-        try:
+                raise ModelError(f"the model folder lacks {name}; {DAMAGED}")
+        with parts_that_fit():
             sides = [tokenizer_from_json(assets[name].decode()) for name in files]
             tokenizers = Tokenizers(source=sides[0], target=sides[-1])
             for name, side in zip(files, sides, strict=True):
@@ -157,14 +155,6 @@ class Fitted:
                 seen=Seen(digest=config["seen"], sources=seen),
                 about=config["about"],
             )
-        except (KeyError, TypeError, RuntimeError, ValueError, SafetensorError) as error:
-            if isinstance(error, ModelError):
-                raise
-            reason = " ".join(str(error).split())[:200]  # PyTorch names weights in its second line
-            kind = "" if isinstance(error, CarouselError) else f"{type(error).__name__}: "
-            raise ModelError(
-                f"the model folder's parts do not fit together ({kind}{reason}); {_DAMAGED}"
-            ) from error
 
 
 def make_network(plan: Plan, tokenizers: Tokenizers) -> TranslationNetwork:

@@ -10,6 +10,7 @@ import torch
 from carousel.data.pairs import REASONS, Pairs
 from carousel.errors import DataError
 from carousel.options import to_dict
+from carousel.tasks.trained import run_facts
 from carousel.tasks.translation.data import (
     Corpus,
     Tokenizers,
@@ -110,14 +111,7 @@ def fitted_to(
             "training_tokens": int(corpus.lengths.sum()),
             "validation": _validation_words(validation, valid),
             "holdout_pairs": len(holdout),
-            "steps": result.steps,
-            "epochs": result.epochs,
-            "minutes": round(result.seconds / 60, 2),
-            "stop_reason": result.stop_reason,
-            "validation_nats": result.best_score,
-            "best_step": result.best_step,
-            "run": run.complete().deciding(),
-            "torch": torch.__version__,
+            **run_facts(result, run),
         },
     )
     return fitted, result.history

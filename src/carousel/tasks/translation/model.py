@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
@@ -243,7 +244,7 @@ def _streamed(
 ) -> Iterator[Translation]:
     line = 1
     for group in ready_groups(texts, LINES_AT_ONCE):
-        yield from translated(fitted, group, search, max_tokens, None, first_line=line)
+        yield from translated(fitted, group, search, max_tokens, None, lines=itertools.count(line))
         line += len(group)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from carousel.tasks.saved_values import expect, is_count
+from carousel.tasks.trained import RUN_FACTS
 from carousel.tasks.translation.plan import Plan
 
 ABOUT = (
@@ -20,14 +21,7 @@ ABOUT = (
     "training_tokens",
     "validation",
     "holdout_pairs",
-    "steps",
-    "epochs",
-    "minutes",
-    "stop_reason",
-    "validation_nats",
-    "best_step",
-    "run",
-    "torch",
+    *RUN_FACTS,
 )
 
 

@@ -6,7 +6,7 @@ the beam has hypotheses, V subwords of the target.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -148,8 +148,3 @@ def search_words(options: BeamOptions) -> str:
     if options.coverage_penalty:
         words += f", coverage penalty {options.coverage_penalty:g}"
     return words
-
-
-def sequences(hypotheses: Sequence[Sequence[Hypothesis]]) -> list[list[int]]:
-    """Returns the tokens of the best hypothesis of each sentence."""
-    return [found[0].tokens for found in hypotheses]

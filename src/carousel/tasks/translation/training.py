@@ -21,6 +21,7 @@ from carousel.tasks.translation.data import Corpus
 from carousel.tasks.translation.network import TranslationNetwork, mean_log_probs
 from carousel.tasks.translation.plan import Plan
 from carousel.training import RunOptions, Task
+from carousel.training.devices import to_device
 
 MOST_VALIDATED = 2_000  # pairs; more make validation slower and hardly steadier
 _TOKENS_AT_ONCE = 8_000  # of both sides together where no gradient is wanted
@@ -184,16 +185,28 @@ def corpus_nats(network: TranslationNetwork, corpus: Corpus) -> tuple[float, int
         network: in evaluation mode.
         corpus: one pair at least.
     """
-    device = next(network.parameters()).device
     total, count = 0.0, 0
     for batch in whole_batches(corpus):
-        found = network(
-            batch.source.to(device),
-            batch.source_lengths.to(device),
-            batch.inputs.to(device),
-            batch.real.to(device),
-        )
-        log_probs = mean_log_probs([scores for scores, _ in found])
-        total += float(F.nll_loss(log_probs, batch.targets.to(device), reduction="sum"))
+        there, log_probs, _ = read_batch(network, batch)
+        total += float(F.nll_loss(log_probs, there.targets, reduction="sum"))
         count += len(batch.targets)
     return total, count
+
+
+def read_batch(
+    network: TranslationNetwork, batch: Batch
+) -> tuple[Batch, Float[Tensor, "N V"], list[Float[Tensor, "N S"]]]:
+    """Reads targets beside their sources, all members together.
+
+    Args:
+        network: in evaluation mode.
+        batch: on any device.
+
+    Returns:
+        The batch on the network's device, ln P of every subword at each real step, and what each
+        member attended to there.
+    """
+    there: Batch = to_device(batch, next(network.parameters()).device)
+    found = network(there.source, there.source_lengths, there.inputs, there.real)
+    log_probs = mean_log_probs([scores for scores, _ in found])
+    return there, log_probs, [weights for _, weights in found]

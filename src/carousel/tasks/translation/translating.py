@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from carousel.data import text_files
@@ -26,7 +27,9 @@ def translated(
     search: BeamOptions,
     max_tokens: int | None,
     progress: Callable[[int, int], None] | None,
-    first_line: int = 1,
+    *,
+    source: str = "the sentences to translate",
+    lines: Iterable[int] | None = None,
 ) -> list[Translation]:
     """Translates sentences; see ``Translator.translate``.
 
@@ -37,15 +40,17 @@ def translated(
         max_tokens: most subwords of a translation, its end among them; None for a limit by the
             source's length.
         progress: told how many are done, and of how many.
-        first_line: number of the first sentence in a message.
+        source: what the sentences are called in a message.
+        lines: their numbers there; by default from 1 on.
 
     Raises:
         DataError: for what is no text, or far longer than a sentence; names its number.
         OptionError: for a limit that is none.
     """
     check_limit(max_tokens)
-    for number, text in enumerate(texts, start=first_line):
-        _check(text, fitted.longest, {"source": "the sentences to translate", "line": number})
+    numbers = itertools.count(1) if lines is None else lines
+    for number, text in zip(numbers, texts, strict=False):
+        _check(text, fitted.longest, {"source": source, "line": number})
     rows = [row for row, text in enumerate(texts) if plain(text)]
     found = [empty_translation(text) for text in texts]
     if rows:
