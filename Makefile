@@ -58,7 +58,7 @@ test: $(DEV_STAMP)
 	$(MAKE) --no-print-directory kernel-test
 	$(MAKE) --no-print-directory kernel
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 	$(MAKE) --no-print-directory docs
 
 format: $(DEV_STAMP)

@@ -30,13 +30,23 @@ def chosen_options(
     return cls(**values) if options is None else options
 
 
+def _told(options: Any) -> dict[str, Any]:
+    """Returns what an options object says that its class does not say of itself."""
+    fields = {field.name: field.default for field in dataclasses.fields(options)}
+    return {
+        name: getattr(options, name)
+        for name, default in fields.items()
+        if getattr(options, name) != default
+    }
+
+
 # What a card tells of a run, with the score by which its weights were chosen.
 RUN_FACTS = (
     "steps",
     "epochs",
     "minutes",
     "stop_reason",
-    "validation_nats",
+    "validation_score",
     "best_step",
     "run",
     "torch",
@@ -44,7 +54,7 @@ RUN_FACTS = (
 
 
 def run_facts(result: TrainingResult, run: RunOptions) -> dict[str, Any]:
-    """Returns ``RUN_FACTS`` of a run whose score is in nats.
+    """Returns ``RUN_FACTS`` of a run; its score is in the unit of the task's metric.
 
     Args:
         result: of the run.
@@ -111,7 +121,7 @@ class TrainedModel(Generic[Fit]):
                 f"expected {cls.__name__}, or single options by name, got {options!r}"
             )
         self.options = chosen_options(cls, options, values)
-        self._given = dataclasses.asdict(options) if options is not None else values
+        self._given = values if options is None else _told(options)
         self._fitted: Fit | None = None
         self._history = History()
         self._card = ""

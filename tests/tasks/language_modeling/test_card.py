@@ -29,7 +29,7 @@ def test_the_card_of_every_tokenizer(kind: str) -> None:
     assert f"- holdout: the last {about['holdout_characters']} characters, never seen" in card
     parts = ("training_characters", "holdout_characters")
     assert 0 < sum(about[part] for part in parts) < len(TEXT)
-    assert f"{about['validation_nats']:.4f} (it chose the weights" in card
+    assert f"{about['validation_score']:.4f} (it chose the weights" in card
     assert "- 4 steps in " in card
     assert f"| tokenizer | {kind} |" in card
     assert "| run: max_steps | 4 |" in card

@@ -67,7 +67,7 @@ def steps(
 
 def read(encoder: Encoder, tokens: Sequence[int], masks: Masks = NO_MASKS) -> tuple[Tensor, Tensor]:
     """Returns the values (S, H) and the summary (2H,) of a sentence."""
-    table = times(encoder.embedding.weight, masks.words)
+    table = times(encoder.embedding(torch.arange(encoder.embedding.num_embeddings)), masks.words)
     xs = [times(table[token], masks.input) for token in tokens]
     for number, layer in enumerate(encoder.layers):
         zero = table.new_zeros(layer.hidden_size)
@@ -122,7 +122,7 @@ def write(
         memory: (S, H), of real positions alone.
         masks: of dropout, the same at every step.
     """
-    table = times(decoder.embedding.weight, masks.words)
+    table = times(decoder.embedding(torch.arange(decoder.embedding.num_embeddings)), masks.words)
     layers, fed = list(standing.layers), standing.fed
     features, attended = [], []
     context = weights = memory[0]  # until the lowest layer has attended

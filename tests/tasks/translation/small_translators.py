@@ -12,7 +12,13 @@ import numpy as np
 from carousel.tasks.translation import Translator
 from carousel.training import RunOptions
 
-SMALL = {"embedding_size": 8, "hidden_size": 8, "decoder_layers": 1, "vocabulary_size": 300}
+SMALL = {
+    "embedding_size": 8,
+    "hidden_size": 8,
+    "decoder_layers": 1,
+    "vocabulary_size": 300,
+    "guided_alignment": 0.0,
+}
 QUICK = RunOptions(max_steps=3, batch_size=8, progress="none")
 NOUNS = {
     "cat": "Kätzchen", "dog": "Hündchen", "bird": "Vogel", "fish": "Fisch", "fox": "Füchslein",

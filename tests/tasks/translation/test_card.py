@@ -38,7 +38,7 @@ def test_the_card_of_either_vocabulary(shared: bool) -> None:
     assert f"- training: {about['training_pairs']} pairs, {about['training_tokens']:,} sub" in card
     assert f"- validation: {about['validation']}\n" in card
     assert f"- holdout: {about['holdout_pairs']} pairs, never seen" in card
-    assert f"{about['validation_nats']:.4f} (it chose the weights" in card
+    assert f"{about['validation_score']:.4f} (it chose the weights" in card
     assert "- 3 steps in " in card
     assert "stopped by max_steps; weights of step 3 kept" in card
     both = " and by both languages" if shared else ""

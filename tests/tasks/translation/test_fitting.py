@@ -93,7 +93,7 @@ def test_further_pairs_choose_the_weights() -> None:
     assert "warning" not in said
     name = f"a list of {len(OTHER)} pairs"
     assert found.about["validation"] == f"{len(OTHER)} pairs of {name}, which chose the weights"
-    assert found.about["validation_nats"] > 0
+    assert found.about["validation_score"] > 0
     assert set(marks_of([one for one, _ in OTHER])) <= set(found.seen.sources)
 
 
@@ -120,7 +120,7 @@ def test_of_many_validation_pairs_the_first_are_scored(monkeypatch: pytest.Monke
     _, found = introduced(valid=OTHER)
     assert found.about["validation"].endswith(", the first 4 of which chose the weights")
     _, few = introduced(valid=OTHER[:4])
-    assert found.about["validation_nats"] == few.about["validation_nats"]
+    assert found.about["validation_score"] == few.about["validation_score"]
     # They are all known, scored or not.
     assert set(marks_of([one for one, _ in OTHER])) <= set(found.seen.sources)
 
@@ -129,7 +129,7 @@ def test_without_validation_the_last_weights_stay() -> None:
     said, found = introduced(validation=0.0)
     assert " 0 for validation" in said
     assert found.about["validation"] == "none; the last weights were kept"
-    assert (found.about["validation_nats"], found.about["best_step"]) == (None, None)
+    assert (found.about["validation_score"], found.about["best_step"]) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -322,6 +322,18 @@ def test_options_are_given_once() -> None:
 def test_a_part_of_the_pairs_and_other_pairs_are_not_both_validation() -> None:
     with pytest.raises(OptionError, match=r"'validation' takes a part .* 'valid' gives others"):
         Translator(**SMALL, validation=0.1).fit(PAIRS, valid=OTHER, run=QUICK)
+    with pytest.raises(OptionError, match=r"'validation' takes a part .* 'valid' gives others"):
+        Translator(TranslationOptions(**SMALL, validation=0.1)).fit(PAIRS, valid=OTHER, run=QUICK)
+
+
+def test_an_options_object_and_a_loaded_model_give_only_what_is_not_a_default(
+    tmp_path: Path,
+) -> None:
+    model = Translator(TranslationOptions(**SMALL)).fit(PAIRS, valid=OTHER, run=QUICK)
+    again = Translator.load(model.save(tmp_path / "model"))
+    again.fit(PAIRS, valid=OTHER, run=QUICK)
+    assert again.options == model.options == TranslationOptions(**SMALL)
+    assert again.translate("the") == model.translate("the")
 
 
 def test_nothing_can_be_done_before_fitting(tmp_path: Path) -> None:

@@ -29,7 +29,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from carousel.nn.attention import SCORES
-from carousel.tasks.translation.network import Member, TranslationNetwork, mean_log_probs
+from carousel.tasks.translation.network import (
+    Member,
+    ScaledEmbedding,
+    TranslationNetwork,
+    mean_log_probs,
+)
 
 SOURCES = random_sentences([4, 2, 5], V)  # known to either vocabulary
 INPUTS = [[END, *target[:-1]] for target in random_sentences([3, 5, 1], V, seed=1)]
@@ -237,3 +242,15 @@ def test_half_precision_is_averaged_in_single() -> None:
     found = mean_log_probs(scores)
     assert found.dtype == torch.float32
     assert torch.equal(found, mean_log_probs([one.float() for one in scores]))
+
+
+def test_vectors_are_read_with_unit_variance_and_compared_as_they_are() -> None:
+    torch.manual_seed(0)
+    made = ScaledEmbedding(50, 64)
+    tokens = torch.tensor([[3, 49], [0, 3]])
+    torch.testing.assert_close(made(tokens), 8 * made.weight[tokens], rtol=0, atol=0)
+    assert abs(float(made(torch.arange(50)).detach().std()) - 1) < 0.05
+    made(tokens).sum().backward()
+    assert made.weight.grad is not None
+    assert made.weight.grad[3].tolist() == [16.0] * 64
+    assert made.weight.grad[1].tolist() == [0.0] * 64

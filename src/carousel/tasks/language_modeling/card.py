@@ -15,7 +15,7 @@ def write_card(fitted: Fitted) -> str:
     """Returns the card as Markdown."""
     options, plan, about, tokenizer = fitted.options, fitted.plan, fitted.about, fitted.tokenizer
     parameters = sum(p.numel() for p in fitted.network.parameters())
-    score = about["validation_nats"]
+    score = about["validation_score"]
     sizes = [f"{layer.hidden_size:,}" for layer in fitted.network.layers]
     layers = f"{len(sizes)} LSTM layer{'s' if len(sizes) > 1 else ''} of {' and '.join(sizes)}"
     lines = [

@@ -16,10 +16,10 @@ from carousel.data.tokenizers import Tokenizer, tokenizer_from_json
 from carousel.errors import ModelError
 from carousel.options import from_dict, to_dict
 from carousel.tasks.language_modeling.network import LanguageNetwork
-from carousel.tasks.language_modeling.ngrams import NgramModel
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import Plan
 from carousel.tasks.language_modeling.saved import check_config, check_statistics
+from carousel.tasks.ngrams import NgramModel
 from carousel.tasks.saved_values import DAMAGED, parts_that_fit
 from carousel.training import HISTORY_FILE
 

@@ -23,11 +23,11 @@ from carousel.tasks.language_modeling.data import (
 )
 from carousel.tasks.language_modeling.fitted import Fitted, Seen
 from carousel.tasks.language_modeling.network import LanguageNetwork
-from carousel.tasks.language_modeling.ngrams import NgramModel
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import make_plan
 from carousel.tasks.language_modeling.softmax import FullSoftmax
 from carousel.tasks.language_modeling.training import MOST_VALIDATED, LanguageModelingTask
+from carousel.tasks.ngrams import NgramModel
 from carousel.tasks.trained import run_facts
 from carousel.training import History, Progress, RunOptions, train
 

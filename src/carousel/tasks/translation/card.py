@@ -15,7 +15,7 @@ def write_card(fitted: Fitted) -> str:
     """Returns the card as Markdown."""
     options, plan, about, own = fitted.options, fitted.plan, fitted.about, fitted.tokenizers
     parameters = sum(p.numel() for p in fitted.network.parameters())
-    score = about["validation_nats"]
+    score = about["validation_score"]
     removed = ", ".join(f"{n:,} {reason}" for reason, n in about["removed"].items() if n)
     sides = "second side of a pair to the first" if options.reverse else "first side to the second"
     members = f"{plan.members} members, each with " if plan.members > 1 else ""

@@ -27,6 +27,24 @@ class Source(NamedTuple):
     begin: DecoderState
 
 
+class ScaledEmbedding(nn.Embedding):
+    """Subwords as vectors from N(0, 1/E), read √E times as long.
+
+    Tied to the output, such vectors give scores of about unit variance; read, numbers of about unit
+    variance, without which the layers behind them take an epoch more to find what they are for.
+
+    Reference: Vaswani et al. (2017), arXiv:1706.03762, section 3.4.
+    """
+
+    def reset_parameters(self) -> None:
+        """Draws the vectors anew."""
+        nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Returns the vectors of some subwords, (..., E)."""
+        return super().forward(tokens) * self.embedding_dim**0.5
+
+
 class Member(nn.Module):
     """One encoder and decoder.
 
@@ -65,8 +83,8 @@ class Member(nn.Module):
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        target = _embedding(target_vocabulary, embedding_size)
-        source = target if tied_source else _embedding(source_vocabulary, embedding_size)
+        target = ScaledEmbedding(target_vocabulary, embedding_size)
+        source = target if tied_source else ScaledEmbedding(source_vocabulary, embedding_size)
         shared = {
             "hidden_size": hidden_size,
             "residual": residual,
@@ -159,10 +177,3 @@ def mean_log_probs(scores: Sequence[Float[Tensor, "N V"]]) -> Float[Tensor, "N V
     if len(logs) == 1:
         return logs[0]
     return torch.logsumexp(torch.stack(logs), 0) - math.log(len(logs))
-
-
-def _embedding(vocabulary: int, size: int) -> nn.Embedding:
-    made = nn.Embedding(vocabulary, size)
-    # Tied to the output, it gives scores of about unit variance.
-    nn.init.normal_(made.weight, std=size**-0.5)
-    return made

@@ -64,15 +64,15 @@ class _Defaults:
     output_dropout: float = 0.3
     weight_dropout: float = 0.0
     label_smoothing: float = 0.1
-    guided_alignment: float = 0.0
+    guided_alignment: float = 0.3
 
 
-_SMALL = _Defaults(vocabulary_size=3_000, embedding_size=192, hidden_size=384)
-_MEDIUM = _Defaults(vocabulary_size=6_000, embedding_size=256, hidden_size=512)
+_SMALL = _Defaults(vocabulary_size=3_000, embedding_size=128, hidden_size=256)
+_MEDIUM = _Defaults(vocabulary_size=4_000, embedding_size=192, hidden_size=256)
 _LARGE = _Defaults(
-    vocabulary_size=10_000,
-    embedding_size=320,
-    hidden_size=512,
+    vocabulary_size=8_000,
+    embedding_size=256,
+    hidden_size=384,
     input_dropout=0.2,
     hidden_dropout=0.2,
     output_dropout=0.2,
@@ -80,7 +80,7 @@ _LARGE = _Defaults(
 _BANDS = ((12_000, _SMALL), (80_000, _MEDIUM))  # pairs up to which each holds
 _RUN = {
     "optimizer": "adamw",
-    "learning_rate": 2e-3,
+    "learning_rate": 4e-3,
     "average": 0.998,
     "batch_size": 64,
     "max_minutes": 10.0,

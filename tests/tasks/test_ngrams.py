@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.errors import DataError, ModelError, OptionError, ShapeError
-from carousel.tasks.language_modeling import ngrams
-from carousel.tasks.language_modeling.ngrams import NgramModel, discounts_of
+from carousel.tasks import ngrams
+from carousel.tasks.ngrams import NgramModel, discounts_of
 
 Gram = tuple[int, ...]
 
