@@ -101,7 +101,7 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	CAROUSEL_KERNEL=require PATH="$(abspath $(BIN)):$$PATH" $(PIP_INSTALL) --no-build-isolation \
 	    --config-settings=build-dir=$(KERNEL) \
 	    --config-settings=cmake.define.CAROUSEL_TESTS=ON \
-	    --config-settings=cmake.define.CAROUSEL_WERROR=$(KERNEL_WERROR) -e '.[forecasting,text,dev]'
+	    --config-settings=cmake.define.CAROUSEL_WERROR=$(KERNEL_WERROR) -e '.[forecasting,text,speech,dev]'
 	touch $(USER_STAMP) $@
 
 # The libraries that the layer is raced against, without building the package again.
@@ -110,5 +110,5 @@ $(BENCH_STAMP): $(DEV_STAMP)
 	touch $@
 
 $(USER_STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) -e '.[forecasting,text]'
+	$(PIP_INSTALL) -e '.[forecasting,text,speech]'
 	touch $@

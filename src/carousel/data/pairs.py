@@ -8,7 +8,6 @@ Letters: N pairs.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -230,18 +229,8 @@ def _file_rows(
 
 
 def _json_pair(line: str, fields: tuple[str, str], place: dict[str, Any]) -> list[str]:
-    try:
-        value = json.loads(line)
-        if not isinstance(value, dict):
-            raise ValueError(json.dumps(value)[:40])
-    except (ValueError, RecursionError) as error:
-        # JSON's own line is always 1, and would be taken for the file's.
-        reason = str(error).replace("line 1 column", "character")
-        raise DataError(
-            f"expected a JSON object on each line, got something else ({reason}); correct the "
-            "line, or name the file .tsv if it is a table",
-            **place,
-        ) from None
+    remedy = "name the file .tsv if it is a table"
+    value = text_files.json_value(line, (dict,), "a JSON object", remedy, **place)
     for name in fields:
         if name not in value:
             problem = unknown_name("field", name, value)

@@ -11,10 +11,12 @@ import glob
 import gzip
 import io
 import itertools
+import json
 import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from carousel.errors import DataError, OptionError, nearest
 
@@ -150,6 +152,34 @@ def file_lines(path: str | Path, encoding: str) -> list[str]:
     if not lines:
         raise DataError("the file is empty", source=path)
     return lines
+
+
+def json_value(text: str, kinds: tuple[type, ...], words: str, remedy: str, **place: Any) -> Any:
+    """Returns the JSON value of a line.
+
+    Args:
+        text: a line of a file of JSON lines.
+        kinds: that it may be of.
+        words: the same in words, such as "a JSON object".
+        remedy: what to do about another.
+        **place: of the line, for the message.
+
+    Raises:
+        DataError: for what is no JSON, or of another kind.
+    """
+    try:
+        value = json.loads(text)
+        if not isinstance(value, kinds):
+            raise ValueError(json.dumps(value)[:40])
+    except (ValueError, RecursionError) as error:
+        # JSON's own line is always 1, and would be taken for the file's.
+        reason = str(error).replace("line 1 column", "character")
+        raise DataError(
+            f"expected {words} on each line, got something else ({reason}); correct the line, or "
+            f"{remedy}",
+            **place,
+        ) from None
+    return value
 
 
 def _decode(decoder: io.IncrementalNewlineDecoder, chunk: bytes) -> tuple[str, str, int]:

@@ -216,20 +216,10 @@ def _lines(texts: Iterable[str]) -> Iterator[str]:
 
 def _document(line: str, field: str, place: dict[str, Any]) -> str:
     """Returns the document of one line; for an object its field is added to the place."""
-    try:
-        value = json.loads(line)
-        if isinstance(value, str):
-            return value
-        if not isinstance(value, dict):
-            raise ValueError(json.dumps(value)[:40])
-    except (ValueError, RecursionError) as error:
-        # JSON's own line is always 1, and would be taken for the file's.
-        reason = str(error).replace("line 1 column", "character")
-        raise DataError(
-            f"expected a JSON object or string on each line, got something else ({reason}); "
-            "correct the line, or name the file .txt if it is plain text",
-            **place,
-        ) from None
+    remedy = "name the file .txt if it is plain text"
+    value = text_files.json_value(line, (dict, str), "a JSON object or string", remedy, **place)
+    if isinstance(value, str):
+        return value
     place["column"] = field
     text = value.get(field)
     if isinstance(text, str):
