@@ -66,6 +66,21 @@ DATA_SETS = {
         "Tatoeba's sentence pairs, English and German, in the selection for Anki of 2018-05-13",
         "www.manythings.org/anki, deu-eng.zip (a newer selection)",
     ),
+    "an4": (
+        "speech/an4",
+        "CMU AN4 as cepstra: etc/an4_{train,test}.{fileids,transcription} and feat/*.mfc",
+        "www.speech.cs.cmu.edu/databases/an4 (audio; sphinx_fe makes the cepstra)",
+    ),
+    "digits": (
+        "speech/fsdd/recordings",
+        "the Free Spoken Digit Dataset, DIGIT_SPEAKER_INDEX.wav",
+        "github.com/Jakobovski/free-spoken-digit-dataset, recordings",
+    ),
+    "yesno": (
+        "speech/yesno",
+        "60 recordings of one speaker who says yes and no in Hebrew",
+        "www.openslr.org/1, waves_yesno",
+    ),
     "ett": (
         "forecasting/ett/ETTh1.csv",
         "load and oil temperature of a transformer, hourly",

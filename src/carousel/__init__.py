@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from carousel.tasks import load
     from carousel.tasks.forecasting import Forecaster
     from carousel.tasks.language_modeling import LanguageModel
+    from carousel.tasks.speech_recognition import Recognizer
     from carousel.tasks.translation import Translator
     from carousel.training import RunOptions
 
@@ -25,6 +26,7 @@ __all__ = [
     "Forecaster",
     "LSTMCell",
     "LanguageModel",
+    "Recognizer",
     "RunOptions",
     "State",
     "Trace",
@@ -59,6 +61,7 @@ _HOME = {
     "Forecaster": "carousel.tasks.forecasting",
     "LanguageModel": "carousel.tasks.language_modeling",
     "Translator": "carousel.tasks.translation",
+    "Recognizer": "carousel.tasks.speech_recognition",
     "load": "carousel.tasks",
 }
 

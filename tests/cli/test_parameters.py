@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Any
 
 import pytest
@@ -84,6 +85,57 @@ def test_two_classes_with_a_name_in_common_are_refused() -> None:
     check_overlap(Sowing, Watering)
     with pytest.raises(OptionError, match="depth"):
         check_overlap(Sowing, Sowing)
+
+
+@options
+class Digging:
+    depth: int = option(default=30, help="how far down", unit="cm", low=10)
+    spade: bool = option(default=True, help="with a spade")
+
+
+@options
+class Measuring:
+    depth: float = option(default=1.0, help="where to look")
+
+
+def test_a_name_that_two_classes_have_is_one_parameter(capsys: pytest.CaptureFixture[str]) -> None:
+    app = App(result_action="return_value", help_format="plaintext")
+
+    @app.default
+    @with_options({"Sowing": Sowing, "Digging": Digging, "Harvest": Harvest, "Pot": Watering})
+    def garden(**values: Any) -> dict[str, Any]:
+        return values
+
+    names = list(inspect.signature(garden).parameters)
+    assert names == ["depth", "seeds", "rows", "spade", "often", "method"]
+    given = app(["--depth", "12", "--often"], exit_on_error=False, print_error=False)
+    assert given == {"depth": 12, "often": True}
+    # Both get it, and each has its own range.
+    assert split_values(given, Sowing, Digging, Harvest) == [
+        {"depth": 12}, {"depth": 12}, {"often": True},
+    ]  # fmt: skip
+    app(["--help"], exit_on_error=False)
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "how deep (in mm); Digging: how far down (in cm; default 30)" in shown
+    assert "pick often; Pot: water often" in shown
+    heading = {
+        name: [group.name for group in parameter.annotation.__metadata__[0].group]
+        for name, parameter in inspect.signature(garden).parameters.items()
+    }
+    assert heading["depth"] == ["Sowing"]  # the first that has it
+    assert heading["often"] == ["Harvest"]
+
+
+def test_a_name_that_is_left_out_is_left_out_of_all() -> None:
+    extend = with_options({"Sowing": Sowing, "Digging": Digging}, without=("depth", "rows"))
+    found = extend(lambda **values: None)
+    assert list(inspect.signature(found).parameters) == ["seeds", "spade"]
+
+
+def test_one_name_of_two_types_is_a_mistake_in_the_program() -> None:
+    extend = with_options({"Sowing": Sowing, "Measuring": Measuring})
+    with pytest.raises(AssertionError):
+        extend(lambda **values: None)
 
 
 def test_help_tells_unit_choices_and_default(capsys: pytest.CaptureFixture[str]) -> None:

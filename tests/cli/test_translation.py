@@ -25,9 +25,11 @@ from tests.tasks.translation.small_translators import (
 
 import carousel
 from carousel.cli import main
-from carousel.tasks.translation import Translator, scores
+from carousel.tasks import resampling
+from carousel.tasks.translation import Translator
 
-SIZES = {"embedding-size": 8, "hidden-size": 8, "decoder-layers": 1, "vocabulary-size": 300}
+SIZES = {"embedding-size": 8, "hidden-size": 8, "encoder-layers": 1, "decoder-layers": 1}
+SIZES |= {"vocabulary-size": 300, "guided-alignment": 0.0}
 SMALL = [f"--{name}={value}" for name, value in SIZES.items()]
 QUICK = [*SMALL, "--max-steps", "3", "--batch-size", "8", "--progress", "none"]
 SAMPLE = "sample:tatoeba-en-de"
@@ -57,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resampling takes most of the time, and is proved in test_scores."""
-    monkeypatch.setattr(scores, "RESAMPLES", 40)
+    monkeypatch.setattr(resampling, "RESAMPLES", 40)
 
 
 def same(one: Translator, other: Translator) -> bool:
@@ -96,14 +98,14 @@ def test_every_option_of_the_classes_reaches_them(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text(table(PAIRS), encoding="latin-1")
     words = ["--reverse", "--encoding", "latin-1", "--no-shared-vocabulary", "--members", "2"]
     words += ["--tied=false", "--no-residual", "--attention", "additive", "--input-feeding"]
-    words += ["--guided-alignment", "0.5", "--holdout", "0.1", "--seed", "7", "--max-words", "9"]
+    words += ["--label-smoothing", "0.5", "--holdout", "0.1", "--seed", "7", "--max-words", "9"]
     assert fit(tmp_path / "m", str(tmp_path / "a.tsv"), *words) == 0
     model = carousel.load(tmp_path / "m")
     options = model.options
     assert (options.reverse, options.encoding, options.members) == (True, "latin-1", 2)
     assert (options.tied, options.residual, options.shared_vocabulary) == (False, False, False)
     assert (options.attention, options.input_feeding) == ("additive", True)
-    assert (options.guided_alignment, options.holdout, options.max_words) == (0.5, 0.1, 9)
+    assert (options.label_smoothing, options.holdout, options.max_words) == (0.5, 0.1, 9)
     assert "| run: seed | 7 |" in model.card
     assert model.translations(["das Kätzchen."])[0].unseen == ""
 

@@ -13,6 +13,7 @@ from carousel.cli.places import (
     FORECASTING,
     LANGUAGE_MODELING,
     PLOT_FORMATS,
+    SPEECH_RECOGNITION,
     TRANSLATION,
     Force,
     Json,
@@ -27,6 +28,7 @@ from carousel.errors import OptionError
 from carousel.options import option, options
 from carousel.tasks.language_modeling.adaptation import AdaptationOptions
 from carousel.tasks.loading import task_of
+from carousel.tasks.speech_recognition.recognition import ListeningOptions
 
 
 @options
@@ -52,12 +54,27 @@ class FieldOptions:
     field: str | None = option(default=None, help="field of a JSON line that holds the text")
 
 
+@options
+class BrokenOptions:
+    """What becomes of recordings that cannot be read."""
+
+    skip_broken: bool = option(
+        default=False, help="leave out, and count, recordings that are missing or cannot be read"
+    )
+
+
 _CLASSES: dict[str, tuple[type, ...]] = {
     FORECASTING: (BacktestOptions,),
     LANGUAGE_MODELING: (AdaptationOptions, EncodingOptions, FieldOptions),
     TRANSLATION: (BeamOptions, EncodingOptions),
+    SPEECH_RECOGNITION: (ListeningOptions, BrokenOptions),
 }
-_COUNTED = {FORECASTING: "forecasts", LANGUAGE_MODELING: "tokens", TRANSLATION: "sentences"}
+_COUNTED = {
+    FORECASTING: "forecasts",
+    LANGUAGE_MODELING: "tokens",
+    TRANSLATION: "sentences",
+    SPEECH_RECOGNITION: "recordings",
+}
 
 
 @with_options(
@@ -67,6 +84,8 @@ _COUNTED = {FORECASTING: "forecasts", LANGUAGE_MODELING: "tokens", TRANSLATION: 
         "Language modeling": FieldOptions,
         "Language modeling: what it learns from the text": AdaptationOptions,
         "Translation": BeamOptions,
+        "Speech recognition": BrokenOptions,
+        "Speech recognition: how words are searched for": ListeningOptions,
     },
     without=("best",),
 )
@@ -101,6 +120,8 @@ def evaluate(
         chosen["adaptation"] = AdaptationOptions(**first)
     elif task == TRANSLATION:
         chosen["search"] = BeamOptions(**first)
+    elif task == SPEECH_RECOGNITION:
+        chosen["listening"] = ListeningOptions(**first)
     else:
         chosen = first
     with counted(_COUNTED[task]) as progress:

@@ -16,6 +16,7 @@ from carousel.errors import OptionError
 from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.model_folder import check_model_target
+from carousel.tasks.speech_recognition.options import RecognitionOptions
 from carousel.tasks.translation.options import TranslationOptions
 from carousel.training.options import RunOptions
 from carousel.training.run_folder import check_run_folder, forget_run
@@ -23,6 +24,7 @@ from carousel.training.run_folder import check_run_folder, forget_run
 check_overlap(ForecastingOptions, RunOptions)
 check_overlap(LanguageModelingOptions, RunOptions)
 check_overlap(TranslationOptions, RunOptions)
+check_overlap(RecognitionOptions, RunOptions)
 
 fit = App(name="fit", help="Train a model and save it as a folder.", help_format="plaintext")
 
@@ -143,6 +145,40 @@ def fit_translation(
         force=force,
         as_json=json_,
     )
+
+
+@fit.command(name="speech-recognition")
+@with_options({"Recogniser": RecognitionOptions, "Training": RunOptions}, without=KEPT)
+def fit_speech_recognition(
+    data: Annotated[
+        str,
+        Parameter(
+            help="manifest: a table (.tsv, .csv) or JSON lines with the columns audio and text, "
+            "and start, end, speaker where there are any; a Kaldi data folder; or "
+            "sample:spoken-digits"
+        ),
+    ],
+    /,
+    *,
+    out: Out,
+    valid: Annotated[
+        str | None,
+        Parameter(
+            help="further recordings that choose when to stop; default: a part of DATA",
+            converter=expanded,
+        ),
+    ] = None,
+    force: Force = False,
+    json_: Json = False,
+    **values: Any,
+) -> None:
+    """Train a recogniser of speech, of recordings and what was said in them.
+
+    An interrupted run is kept beside OUT; go on with --resume.
+    """
+    from carousel.tasks.speech_recognition import Recognizer
+
+    _fit(Recognizer, RecognitionOptions, data, valid, out, values, force=force, as_json=json_)
 
 
 def _fit(

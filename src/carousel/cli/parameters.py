@@ -29,7 +29,8 @@ def with_options(
     """Gives a command every field of some options classes as a keyword parameter.
 
     The command takes them as ``**values``: only what the user gave is in there, so that the
-    classes' own defaults, and those of a sample, stay in force.
+    classes' own defaults, and those of a sample, stay in force. A name that several classes have
+    is one parameter, under the first heading, and its help says what it is to each of them.
 
     Args:
         classes: options classes by the heading under which ``--help`` lists their fields.
@@ -41,12 +42,13 @@ def with_options(
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         hints = typing.get_type_hints(command, include_extras=True)
         own = [p.replace(annotation=hints.get(p.name, p.annotation)) for p in own]
-        added = [
-            _parameter(field, typing.get_type_hints(cls)[field.name], Group(heading))
-            for heading, cls in classes.items()
-            for field in dataclasses.fields(cls)
-            if field.name not in without
-        ]
+        fields: dict[str, list[tuple[str, dataclasses.Field[Any], Any]]] = {}
+        for heading, cls in classes.items():
+            for field in dataclasses.fields(cls):
+                if field.name not in without:
+                    kind = typing.get_type_hints(cls)[field.name]
+                    fields.setdefault(field.name, []).append((heading, field, kind))
+        added = [_parameter(same) for same in fields.values()]
         command.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
         return command
 
@@ -94,13 +96,18 @@ def check_overlap(*classes: type) -> None:
         raise OptionError(f"options {', '.join(sorted(twice))} stand in two classes")
 
 
-def _parameter(field: dataclasses.Field[Any], kind: Any, group: Group) -> inspect.Parameter:
+def _parameter(same: Sequence[tuple[str, dataclasses.Field[Any], Any]]) -> inspect.Parameter:
+    """Returns the parameter of a field, or of several of one name, each with heading and type."""
+    heading, field, kind = same[0]
+    assert all(other == kind for _, _, other in same)
+    words = [_help(field)]
+    words += [f"{place}: {_help(other)}" for place, other, _ in same[1:]]
     required = field.default is dataclasses.MISSING
     listed = typing.get_origin(_plain(kind)) is tuple
     is_on = _plain(kind) is bool and field.default is not False
     parameter = Parameter(
-        help=_help(field),
-        group=group,
+        help="; ".join(words),
+        group=Group(heading),
         required=required,
         consume_multiple=True if listed else None,
         # What is off where nothing is said needs no word to turn it off.

@@ -15,10 +15,12 @@ from carousel.tasks.drawing import FORMATS
 FORECASTING = "forecasting"
 LANGUAGE_MODELING = "language-modeling"
 TRANSLATION = "translation"
+SPEECH_RECOGNITION = "speech-recognition"
 PLOT_FORMATS = {
     FORECASTING: (*FORMATS, ".html"),
     LANGUAGE_MODELING: FORMATS,
     TRANSLATION: FORMATS,
+    SPEECH_RECOGNITION: FORMATS,
 }
 
 ModelPath = Annotated[Path, Parameter(help="folder of a saved model", converter=expanded)]

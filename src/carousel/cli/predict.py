@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from carousel.cli import forecasts, translations, writing
+from carousel.cli import forecasts, transcripts, translations, writing
 from carousel.cli.evaluate import EncodingOptions
 from carousel.cli.parameters import expanded, own_values, with_options
 from carousel.cli.places import (
     FORECASTING,
     LANGUAGE_MODELING,
+    SPEECH_RECOGNITION,
     TRANSLATION,
     Force,
     Json,
@@ -25,6 +26,7 @@ from carousel.decoding.sampling import SamplingOptions
 from carousel.errors import OptionError
 from carousel.options import option, options
 from carousel.tasks.loading import task_of
+from carousel.tasks.speech_recognition.recognition import ListeningOptions
 
 
 @options
@@ -49,6 +51,7 @@ _CLASSES: dict[str, tuple[type, ...]] = {
         BeamOptions,
         EncodingOptions,
     ),
+    SPEECH_RECOGNITION: (transcripts.TranscribingOptions, ListeningOptions),
 }
 
 
@@ -61,6 +64,8 @@ _CLASSES: dict[str, tuple[type, ...]] = {
         "Translation": translations.TranslatingOptions,
         "Translation: its file": EncodingOptions,
         "Translation: how the best is searched for": BeamOptions,
+        "Speech recognition": transcripts.TranscribingOptions,
+        "Speech recognition: how words are searched for": ListeningOptions,
     }
 )
 def predict(
@@ -71,7 +76,8 @@ def predict(
             help="of a forecaster: CSV or Parquet file, or sample:NAME; default: the last rows "
             "that the model knows. Of a language model: the text to go on from. Of a translator: a "
             "file with a sentence a line; default: standard input. Of both - for what comes in on "
-            "standard input",
+            "standard input. Of a recogniser: an audio file, a folder of them, or - for a list of "
+            "files on standard input",
             allow_leading_hyphen=True,
         ),
     ] = None,
@@ -89,7 +95,7 @@ def predict(
     json_: Json = False,
     **values: Any,
 ) -> None:
-    """Forecast what comes behind the last row of every series, write on from a text, translate."""
+    """Forecast what follows the last row of every series, write on, translate, transcribe."""
     check_place(plot, force)
     check_place(out, force)
     task = task_of(model)
@@ -104,9 +110,12 @@ def predict(
         length, text, search, reading = chosen
         limits = length.max_tokens, reading.encoding
         translations.translate(model, input, text, search, *limits, out, plot, as_json=json_)
+    elif plot is not None:
+        raise OptionError("--plot: there is no picture of a text; leave it out")
+    elif task == SPEECH_RECOGNITION:
+        written, listening = chosen
+        transcripts.transcribe(model, input, written, listening, out, as_json=json_)
     else:
-        if plot is not None:
-            raise OptionError("--plot: there is no picture of a text; leave it out")
         length, how, sampling = chosen
         if how.score and (idle := [name for name in values if name != "score"]):
             raise OptionError(

@@ -14,6 +14,7 @@ TASKS = {
     "forecasting": ("carousel.tasks.forecasting", "Forecaster"),
     "language-modeling": ("carousel.tasks.language_modeling", "LanguageModel"),
     "translation": ("carousel.tasks.translation", "Translator"),
+    "speech-recognition": ("carousel.tasks.speech_recognition", "Recognizer"),
 }
 
 

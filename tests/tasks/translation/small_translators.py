@@ -15,6 +15,7 @@ from carousel.training import RunOptions
 SMALL = {
     "embedding_size": 8,
     "hidden_size": 8,
+    "encoder_layers": 1,
     "decoder_layers": 1,
     "vocabulary_size": 300,
     "guided_alignment": 0.0,

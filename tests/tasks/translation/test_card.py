@@ -44,7 +44,7 @@ def test_the_card_of_either_vocabulary(shared: bool) -> None:
     both = " and by both languages" if shared else ""
     assert f"- embedding of 8, shared with the output{both}\n" in card
     assert f"| shared_vocabulary | {shared} |" in card
-    assert "| encoder_layers | none |" in card
+    assert "| attention | general |" in card
     assert "| run: max_steps | 3 |" in card
 
 

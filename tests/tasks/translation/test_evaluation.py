@@ -22,7 +22,8 @@ from tests.tasks.translation.small_translators import (
 from carousel.data.pairs import Pairs
 from carousel.decoding.beam_search import BeamOptions
 from carousel.errors import DataError
-from carousel.tasks.translation import Translator, scores
+from carousel.tasks import resampling
+from carousel.tasks.translation import Translator
 from carousel.tasks.translation.data import make_corpus, split
 from carousel.tasks.translation.evaluation import (
     COPY,
@@ -42,7 +43,7 @@ BLEMISHED = [("", "leer"), *PAIRS, *PAIRS[:7]]
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resampling takes most of the time, and is proved in test_scores."""
-    monkeypatch.setattr(scores, "RESAMPLES", 40)
+    monkeypatch.setattr(resampling, "RESAMPLES", 40)
 
 
 def chosen(model: Translator, data: Any) -> tuple[Pairs, str, tuple[str, ...]]:

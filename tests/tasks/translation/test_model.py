@@ -26,7 +26,8 @@ from tests.tasks.translation.small_translators import (
 import carousel
 from carousel.decoding.beam_search import BeamOptions
 from carousel.errors import DataError, ModelError, OptionError, OutputError
-from carousel.tasks.translation import TranslationOptions, Translator, scores
+from carousel.tasks import resampling
+from carousel.tasks.translation import TranslationOptions, Translator
 from carousel.tasks.translation.model import LINES_AT_ONCE
 
 SOURCES = [source for source, _ in OTHER]
@@ -35,7 +36,7 @@ SOURCES = [source for source, _ in OTHER]
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resampling takes most of the time, and is proved in test_scores."""
-    monkeypatch.setattr(scores, "RESAMPLES", 40)
+    monkeypatch.setattr(resampling, "RESAMPLES", 40)
 
 
 def same(one: Translator, other: Translator) -> bool:

@@ -12,9 +12,8 @@ import pytest
 import sacrebleu
 
 from carousel.errors import DataError, MissingDependencyError, OptionError
+from carousel.tasks.resampling import RESAMPLES, SEED
 from carousel.tasks.translation.scores import (
-    RESAMPLES,
-    SEED,
     TOKENIZERS,
     Score,
     bleu,

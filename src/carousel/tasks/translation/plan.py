@@ -55,27 +55,31 @@ class _Defaults:
     vocabulary_size: int
     embedding_size: int
     hidden_size: int
-    encoder_layers: int = 1
+    encoder_layers: int = 2
     decoder_layers: int = 2
     tied_source: bool = True
     word_dropout: float = 0.1
-    input_dropout: float = 0.3
-    hidden_dropout: float = 0.3
-    output_dropout: float = 0.3
+    input_dropout: float = 0.2
+    hidden_dropout: float = 0.2
+    output_dropout: float = 0.2
     weight_dropout: float = 0.0
     label_smoothing: float = 0.1
     guided_alignment: float = 0.3
 
 
-_SMALL = _Defaults(vocabulary_size=3_000, embedding_size=128, hidden_size=256)
+_SMALL = _Defaults(
+    vocabulary_size=3_000,
+    embedding_size=128,
+    hidden_size=256,
+    input_dropout=0.3,
+    hidden_dropout=0.3,
+    output_dropout=0.3,
+)
 _MEDIUM = _Defaults(vocabulary_size=4_000, embedding_size=192, hidden_size=256)
 _LARGE = _Defaults(
     vocabulary_size=8_000,
     embedding_size=256,
     hidden_size=384,
-    input_dropout=0.2,
-    hidden_dropout=0.2,
-    output_dropout=0.2,
 )
 _BANDS = ((12_000, _SMALL), (80_000, _MEDIUM))  # pairs up to which each holds
 _RUN = {

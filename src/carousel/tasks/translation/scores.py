@@ -16,10 +16,8 @@ from jaxtyping import Int64
 
 from carousel.data.extras import import_extra
 from carousel.errors import DataError, OptionError, unknown_name
+from carousel.tasks import resampling
 
-# sacreBLEU's own choices, so that its signature says what was done here.
-RESAMPLES = 1_000
-SEED = 12_345
 TOKENIZERS = ("13a", "intl", "zh", "char")  # those that need nothing fetched or installed
 
 
@@ -76,30 +74,26 @@ class Counts:
 
         The interval leaves out 25 of 1,000 scores at either end, each of as many sentences as
         there are, drawn from them with replacement. The draws are those of sacreBLEU's own
-        bootstrap with its default seed, and half the interval's width is its "±". That bootstrap
-        itself would hold every draw in memory, 72 kB a sentence, and read its seed from the
-        environment.
+        bootstrap, and half the interval's width is its "±". That bootstrap itself would hold every
+        draw in memory, 72 kB a sentence, and read its seed from the environment.
 
         Reference: Koehn 2004, "Statistical significance tests for machine translation
         evaluation", EMNLP, https://aclanthology.org/W04-3250.
         """
-        found = sorted(self._resampled())
-        tail = RESAMPLES // 40
-        self._metric.n_bootstrap, self._metric.seed = RESAMPLES, str(SEED)
+        low, high = resampling.interval(self._resampled())
+        metric = self._metric
+        metric.n_bootstrap, metric.seed = resampling.RESAMPLES, str(resampling.SEED)
         return Score(
             value=self.value(),
-            low=found[tail],
-            high=found[-1 - tail],
+            low=low,
+            high=high,
             signature=str(self._metric.get_signature()),
         )
 
     def _resampled(self) -> Iterator[float]:
-        generator = np.random.default_rng(SEED)
-        num = len(self._counts)
         # Whole numbers below 2⁵³ are exact, and only floats are multiplied by a fast library.
         counts = self._counts.astype(np.float64)
-        for _ in range(RESAMPLES):
-            times = np.bincount(generator.integers(num, size=num), minlength=num)
+        for times in resampling.draws(len(counts)):
             yield self._value((times @ counts).astype(np.int64))
 
     def _value(self, sums: Int64[np.ndarray, " K"]) -> float:

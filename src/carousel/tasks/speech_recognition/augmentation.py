@@ -1,0 +1,340 @@
+"""Recordings changed at random while a recogniser learns, so that a few teach as much as many.
+
+Knows samples and features, nothing of transcripts and files. Each function depends on its arguments
+and the generator alone and writes into neither samples nor features; what it leaves unchanged may
+come back as the same array.
+
+Letters: N samples, T frames, F features of a frame.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float32
+
+from carousel.data.extras import import_extra
+from carousel.errors import OptionError
+from carousel.options import option, options
+
+SLOWEST, FASTEST = 0.5, 2.0  # beyond an octave it is no longer speech that anybody would say
+MOST_DECIBELS = 100.0  # of noise below or above the signal, and of gain
+
+
+def speed(samples: Float32[np.ndarray, " N"], factor: float) -> Float32[np.ndarray, " M"]:
+    """Returns the samples played faster or slower, which moves the pitch as well.
+
+        y(t) = x(factor · t)
+
+    What would then lie above half the sample rate is left out.
+
+    Args:
+        samples: (N,).
+        factor: 0.5 to 2; above 1 is faster.
+
+    Returns:
+        (M,) with M = N / factor, rounded.
+
+    Raises:
+        OptionError: for a factor out of its range.
+        MissingDependencyError: where soxr is not installed.
+
+    Reference: Ko et al. 2015, "Audio augmentation for speech recognition", Interspeech,
+    doi:10.21437/Interspeech.2015-711.
+    """
+    _check("factor", factor, SLOWEST, FASTEST)
+    if factor == 1:
+        return samples
+    # As if there were `factor` samples a second, of which one a second is kept.
+    return import_extra("soxr", "speech").resample(samples, factor, 1.0)
+
+
+def noisy(
+    samples: Float32[np.ndarray, " N"],
+    rng: np.random.Generator,
+    *,
+    decibels: float,
+    color: Literal["white", "pink"] = "white",
+) -> Float32[np.ndarray, " N"]:
+    """Adds noise of a given strength; silence stays as it is.
+
+        decibels = 10 · log10(Σ x² / Σ noise²)
+
+    Args:
+        samples: (N,).
+        rng: draws the noise.
+        decibels: signal-to-noise ratio, −100 to 100; at 0 the noise is as strong as the signal.
+        color: "white" is equally strong at all frequencies; "pink", with power proportional to
+            1 / frequency, is nearer to rooms and streets.
+
+    Raises:
+        OptionError: for a ratio out of its range, or another colour.
+    """
+    _check("decibels", decibels, -MOST_DECIBELS, MOST_DECIBELS)
+    if color not in ("white", "pink"):
+        raise OptionError(f"color: expected 'white' or 'pink', got {color!r}")
+    signal = _energy(samples)
+    if signal == 0:
+        return samples
+    noise = rng.standard_normal(len(samples))
+    if color == "pink":
+        spectrum = np.fft.rfft(noise)
+        # The constant part, which has no finite share of 1 / f, gets that of the first frequency.
+        spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
+        noise = np.fft.irfft(spectrum, len(samples))
+    noise *= math.sqrt(signal / _energy(noise)) * _amplitude(-decibels)
+    return (samples + noise).astype(np.float32)
+
+
+def gained(
+    samples: Float32[np.ndarray, " N"], rng: np.random.Generator, *, decibels: float
+) -> Float32[np.ndarray, " N"]:
+    """Makes all samples louder or softer by one random factor; none is cut off at full scale.
+
+        y = 10^(g / 20) · x,  g ~ U(−decibels, decibels)
+
+    Args:
+        samples: (N,).
+        rng: draws the gain.
+        decibels: the most gain and loss, 0 to 100.
+
+    Raises:
+        OptionError: for a gain out of its range.
+    """
+    _check("decibels", decibels, 0, MOST_DECIBELS)
+    return samples * np.float32(_amplitude(rng.uniform(-decibels, decibels)))
+
+
+def stretched(x: Float32[np.ndarray, "T F"], factor: float) -> Float32[np.ndarray, "S F"]:
+    """Returns features of an utterance that takes longer or less long; the pitch stays.
+
+    Between two frames lie their weighted means, before the first frame and behind the last these
+    two themselves.
+
+    Args:
+        x: (T, F).
+        factor: 0.5 to 2; above 1 is longer.
+
+    Returns:
+        (S, F) with S = T · factor, rounded, and at least 1 where T is.
+
+    Raises:
+        OptionError: for a factor out of its range.
+    """
+    _check("factor", factor, SLOWEST, FASTEST)
+    frames = len(x)
+    wanted = max(round(frames * factor), min(frames, 1))
+    if wanted == frames:
+        return x
+    # Frame k covers the time from k to k + 1: its middle is what is kept in place.
+    place = ((np.arange(wanted) + 0.5) * (frames / wanted) - 0.5).clip(0, frames - 1)
+    before = place.astype(np.int64)
+    behind = np.minimum(before + 1, frames - 1)
+    weight = (place - before).astype(np.float32)[:, None]
+    return (1 - weight) * x[before] + weight * x[behind]
+
+
+def masked(
+    x: Float32[np.ndarray, "T F"],
+    rng: np.random.Generator,
+    *,
+    time_masks: int,
+    time_width: int,
+    time_share: float,
+    frequency_masks: int,
+    frequency_width: int,
+    fill: float = 0.0,
+) -> Float32[np.ndarray, "T F"]:
+    """Hides some runs of frames and some bands of features; they may overlap.
+
+        w ~ U{0, ..., min(width, ⌊share · T⌋)},  begin ~ U{0, ..., T − w}
+
+    for each run of frames, and without a share for each band of features.
+
+    Args:
+        x: (T, F), log mel bins side by side. Differences between frames are best taken afterwards.
+        rng: draws widths and places.
+        time_masks: number of runs.
+        time_width: most frames of a run.
+        time_share: most of all frames that one run may take, 0 to 1.
+        frequency_masks: number of bands.
+        frequency_width: most features of a band.
+        fill: what stands there instead; 0 is the mean of normalised features.
+
+    Raises:
+        OptionError: for a negative number, or a share out of its range.
+
+    Reference: Park et al. 2019, "SpecAugment", arXiv:1904.08779, section 2, without its time
+    warping, and with a begin that lets the last frame and feature be hidden, too.
+    """
+    for name, number in (
+        ("time_masks", time_masks),
+        ("time_width", time_width),
+        ("frequency_masks", frequency_masks),
+        ("frequency_width", frequency_width),
+    ):
+        _check(name, number, 0)
+    _check("time_share", time_share, 0, 1)
+    found = x.copy()
+    longest = min(time_width, math.floor(time_share * len(x)))
+    for rows, masks, widest in (
+        (found, time_masks, longest),
+        (found.T, frequency_masks, min(frequency_width, x.shape[1])),
+    ):
+        for _ in range(masks):
+            width = int(rng.integers(widest + 1))
+            begin = int(rng.integers(len(rows) - width + 1))
+            rows[begin : begin + width] = fill
+    return found
+
+
+@options
+class Augmentation:
+    """How strongly recordings are changed while a recogniser learns.
+
+    Raises:
+        OptionError: for an unknown option, a value out of range, an impossible combination.
+    """
+
+    speeds: tuple[float, ...] = option(
+        default=(0.9, 1.0, 1.1),
+        help="how fast recordings are played, one of these each time, all equally often; 1 alone "
+        "leaves them as they are",
+        unit="times",
+        low=SLOWEST,
+        high=FASTEST,
+        source="Ko et al. 2015",
+    )
+    noise_share: float = option(
+        default=0.5,
+        help="part of the recordings that noise is added to, white or pink; 0 adds none",
+        unit="the recordings",
+        low=0.0,
+        high=1.0,
+    )
+    least_snr: float = option(
+        default=10.0,
+        help="smallest signal-to-noise ratio, the strongest noise",
+        unit="dB",
+        low=-MOST_DECIBELS,
+        high=MOST_DECIBELS,
+    )
+    most_snr: float = option(
+        default=40.0,
+        help="largest signal-to-noise ratio, the weakest noise",
+        unit="dB",
+        low=-MOST_DECIBELS,
+        high=MOST_DECIBELS,
+    )
+    gain: float = option(
+        default=6.0,
+        help="how much louder or softer recordings become at most; 0 leaves them",
+        unit="dB",
+        low=0.0,
+        high=MOST_DECIBELS,
+    )
+    stretch: float = option(
+        default=0.1,
+        help="how much longer or shorter features become at most; 0 leaves them",
+        unit="their length",
+        low=0.0,
+        high=1 - SLOWEST,
+    )
+    time_masks: int = option(
+        default=2,
+        help="runs of frames that are hidden; 0 hides none",
+        unit="runs",
+        low=0,
+        source="Park et al. 2019, table 1, SM",
+    )
+    time_width: int = option(
+        default=70,
+        help="most frames of a hidden run",
+        unit="frames",
+        low=1,
+        source="Park et al. 2019, table 1, SM",
+    )
+    time_share: float = option(
+        default=0.2,
+        help="most of an utterance that one hidden run may take",
+        unit="its frames",
+        low=0.0,
+        high=1.0,
+        source="Park et al. 2019, table 1, SM",
+    )
+    frequency_masks: int = option(
+        default=2,
+        help="bands of features that are hidden; 0 hides none",
+        unit="bands",
+        low=0,
+        source="Park et al. 2019, table 1, SM",
+    )
+    frequency_width: int = option(
+        default=7,
+        help="most features of a hidden band",
+        unit="features",
+        low=1,
+        source="Park et al. 2019, table 1, SM: 15 of 80, here for 40",
+    )
+
+    def __post_init__(self) -> None:
+        if not self.speeds:
+            raise OptionError("speeds: expected one or more, got none; give 1 to change nothing")
+        if self.least_snr > self.most_snr:
+            raise OptionError(
+                f"least_snr: expected at most most_snr, got {self.least_snr} and {self.most_snr} "
+                "dB; exchange them"
+            )
+
+    @classmethod
+    def none(cls) -> Augmentation:
+        """Returns the one that changes nothing."""
+        return cls(speeds=(1.0,), noise_share=0, gain=0, stretch=0, time_masks=0, frequency_masks=0)
+
+    def samples(
+        self, samples: Float32[np.ndarray, " N"], rng: np.random.Generator
+    ) -> Float32[np.ndarray, " M"]:
+        """Returns the samples (N,) of an utterance at another speed, then with noise, then gain.
+
+        Raises:
+            MissingDependencyError: where soxr is not installed and the speed changes.
+        """
+        samples = speed(samples, self.speeds[rng.integers(len(self.speeds))])
+        if rng.random() < self.noise_share:
+            decibels = rng.uniform(self.least_snr, self.most_snr)
+            color: Literal["white", "pink"] = "white" if rng.random() < 0.5 else "pink"
+            samples = noisy(samples, rng, decibels=decibels, color=color)
+        return gained(samples, rng, decibels=self.gain) if self.gain else samples
+
+    def features(
+        self, x: Float32[np.ndarray, "T F"], rng: np.random.Generator
+    ) -> Float32[np.ndarray, "S F"]:
+        """Returns normalised features (T, F) of an utterance stretched, then with parts hidden."""
+        if self.stretch:
+            x = stretched(x, 1 + rng.uniform(-self.stretch, self.stretch))
+        return masked(
+            x,
+            rng,
+            time_masks=self.time_masks,
+            time_width=self.time_width,
+            time_share=self.time_share,
+            frequency_masks=self.frequency_masks,
+            frequency_width=self.frequency_width,
+        )
+
+
+def _energy(samples: np.ndarray) -> float:
+    # In double precision: the squares of quiet samples are below what float32 can hold.
+    return float(np.square(samples, dtype=np.float64).sum())
+
+
+def _amplitude(decibels: float) -> float:
+    return 10 ** (decibels / 20)
+
+
+def _check(name: str, value: float, low: float, high: float = math.inf) -> None:
+    if not low <= value <= high or math.isinf(value):
+        between = f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
+        raise OptionError(f"{name}: expected {between}, got {value}")

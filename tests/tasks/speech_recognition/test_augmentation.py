@@ -1,0 +1,378 @@
+"""Augmentation: each formula against its inverse or NumPy, and what chance may and may not do."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carousel.errors import MissingDependencyError, OptionError
+from carousel.tasks.speech_recognition.augmentation import (
+    Augmentation,
+    gained,
+    masked,
+    noisy,
+    speed,
+    stretched,
+)
+
+RATE = 16_000
+
+
+def generator(seed: int = 1) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def tone(hertz: float, seconds: float = 1.0) -> np.ndarray:
+    times = np.arange(round(seconds * RATE)) / RATE
+    return np.sin(2 * np.pi * hertz * times).astype(np.float32)
+
+
+def some_features(frames: int, size: int, seed: int = 2) -> np.ndarray:
+    return generator(seed).uniform(1, 2, (frames, size)).astype(np.float32)
+
+
+def decibels_of(signal: np.ndarray, noise: np.ndarray) -> float:
+    power = [np.mean(np.square(each.astype(np.float64))) for each in (signal, noise)]
+    return float(10 * np.log10(power[0] / power[1]))
+
+
+MASKS = {
+    "time_masks": 2, "time_width": 8, "time_share": 0.3, "frequency_masks": 2, "frequency_width": 3
+}  # fmt: skip
+NO_MASKS = {**MASKS, "time_masks": 0, "frequency_masks": 0}
+
+
+# --- speed --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1, 0.5, 2.0, 1.03])
+def test_a_tone_played_faster_is_higher_and_shorter(factor: float) -> None:
+    found = speed(tone(440), factor)
+    assert found.dtype == np.float32
+    assert len(found) == round(RATE / factor)
+    # y(t) = x(factor t), away from the ends, where the filter reaches beyond them.
+    inner = slice(500, len(found) - 500)
+    expected = tone(440 * factor, 1 / factor)[: len(found)]
+    assert np.abs(found[inner] - expected[inner]).max() < 1e-3
+
+
+def test_what_would_be_too_high_for_the_rate_is_left_out() -> None:
+    inner = slice(500, -500)
+    assert np.abs(speed(tone(7_900), 1.1)[inner]).max() < 1e-3  # 8,690 Hz of 8,000
+    assert np.abs(speed(tone(6_600), 1.1)[inner]).max() > 0.9  # 7,260 Hz
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 7, 100])
+def test_speed_of_little(number: int) -> None:
+    samples = np.full(number, 0.5, np.float32)
+    assert speed(samples, 1.0) is samples
+    for factor in (0.9, 1.1):
+        assert abs(len(speed(samples, factor)) - number / factor) <= 0.5 + 1e-9
+    assert (samples == 0.5).all()
+
+
+# --- noise and gain -----------------------------------------------------------------------------
+
+
+@given(
+    decibels=st.floats(-60, 60),
+    color=st.sampled_from(["white", "pink"]),
+    number=st.integers(1, 300),
+    loud=st.floats(1e-3, 1e3),
+    seed=st.integers(0, 99),
+)
+def test_noise_has_its_ratio_to_the_signal(
+    decibels: float, color: Any, number: int, loud: float, seed: int
+) -> None:
+    samples = (generator(seed).uniform(0.5, 1, number) * loud).astype(np.float32)
+    before = samples.copy()
+    found = noisy(samples, generator(seed), decibels=decibels, color=color)
+    assert found.dtype == np.float32
+    assert found.shape == samples.shape
+    assert (samples == before).all()
+    # What is added is known to a rounding of the sum, 6e-8 of it, and at 60 dB is 1e-3 of it.
+    noise = found.astype(np.float64) - samples
+    assert decibels_of(samples, noise) == pytest.approx(decibels, abs=0.05)
+
+
+@pytest.mark.parametrize(("color", "slope"), [("white", 0.0), ("pink", -1.0)])
+def test_the_colour_of_noise_is_the_slope_of_its_spectrum(color: Any, slope: float) -> None:
+    samples = tone(440, 8)
+    noise = noisy(samples, generator(), decibels=0, color=color) - samples
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    # The mean power of each octave; noise of 8 s has hundreds of frequencies in those.
+    edges = 2 ** np.arange(7, 16)
+    octaves = [power[a:b].mean() for a, b in itertools.pairwise(edges)]
+    assert np.polyfit(np.arange(len(octaves)), np.log2(octaves), 1)[0] == pytest.approx(
+        slope, abs=0.05
+    )
+
+
+def test_silence_stays_silent() -> None:
+    for color in ("white", "pink"):
+        for number in (0, 1, 50):
+            found = noisy(np.zeros(number, np.float32), generator(), decibels=0, color=color)
+            assert found.shape == (number,)
+            assert (found == 0).all()
+
+
+def test_quiet_signals_get_quiet_noise() -> None:
+    samples = np.full(1_000, 1e-30, np.float32)  # whose square float32 cannot hold
+    noise = noisy(samples, generator(), decibels=0).astype(np.float64) - samples
+    assert decibels_of(samples, noise) == pytest.approx(0, abs=1e-3)
+
+
+def test_gain_is_one_factor_within_its_range() -> None:
+    samples = tone(440, 0.1)
+    rng = generator()
+    gains = []
+    for _ in range(400):
+        found = gained(samples, rng, decibels=6)
+        assert found.dtype == np.float32
+        loud = np.abs(samples) > 0.01
+        ratios = found[loud] / samples[loud]
+        assert np.ptp(ratios) < 1e-5
+        gains.append(20 * math.log10(ratios.mean()))
+    assert -6 <= min(gains) < -5.8
+    assert 5.8 < max(gains) <= 6
+    # The mean of 400 of U(−6, 6) has a standard error of 12 / √12 / 20.
+    assert abs(np.mean(gains)) < 3 * 12 / math.sqrt(12) / 20
+    assert (gained(samples, rng, decibels=0) == samples).all()
+    assert (np.abs(gained(samples, generator(0), decibels=40)) > 1).any()  # nothing is cut off
+    assert gained(samples[:0], rng, decibels=6).shape == (0,)
+
+
+# --- stretching ---------------------------------------------------------------------------------
+
+
+@given(frames=st.integers(0, 40), size=st.integers(1, 4), factor=st.floats(0.5, 2))
+def test_stretching_interpolates_between_frames(frames: int, size: int, factor: float) -> None:
+    x = some_features(frames, size)
+    before = x.copy()
+    found = stretched(x, factor)
+    assert (x == before).all()
+    assert found.dtype == np.float32
+    wanted = max(round(frames * factor), 1 if frames else 0)
+    assert found.shape == (wanted, size)
+    if frames:
+        # The middles of both, as parts of the whole; NumPy holds the ends' values beyond them.
+        middles = (np.arange(frames) + 0.5) / frames
+        places = (np.arange(wanted) + 0.5) / wanted
+        expected = [np.interp(places, middles, column) for column in x.T]
+        assert np.allclose(found, np.stack(expected, 1), rtol=0, atol=2e-5)
+
+
+def test_stretching_by_hand() -> None:
+    x = np.array([[0], [4]], np.float32)
+    assert stretched(x, 2.0).tolist() == [[0], [1], [3], [4]]
+    assert stretched(x, 0.5).tolist() == [[2]]
+    assert (stretched(x, 1.0) == x).all()
+
+
+# --- masks --------------------------------------------------------------------------------------
+
+
+@given(
+    shape=st.tuples(st.integers(0, 30), st.integers(1, 12)),
+    masks=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    widths=st.tuples(st.integers(0, 40), st.integers(0, 20)),
+    share=st.floats(0, 1),
+    fill=st.sampled_from([0.0, -7.5]),
+    seed=st.integers(0, 999),
+)
+def test_masks_hide_whole_frames_and_features_and_nothing_else(
+    shape: tuple[int, int],
+    masks: tuple[int, int],
+    widths: tuple[int, int],
+    share: float,
+    fill: float,
+    seed: int,
+) -> None:
+    x = some_features(*shape)
+    before = x.copy()
+    found = masked(
+        x,
+        generator(seed),
+        time_masks=masks[0],
+        time_width=widths[0],
+        time_share=share,
+        frequency_masks=masks[1],
+        frequency_width=widths[1],
+        fill=fill,
+    )
+    assert (x == before).all()
+    assert found.dtype == np.float32
+    hidden = found == fill  # of which x has none
+    assert (found[~hidden] == x[~hidden]).all()
+    rows, columns = hidden.all(1), hidden.all(0)
+    whole = rows.all() or columns.all()  # then either alone may have hidden all
+    if not whole:
+        assert (hidden == rows[:, None] | columns).all()
+        assert rows.sum() <= masks[0] * min(widths[0], math.floor(share * shape[0]))
+        assert columns.sum() <= masks[1] * min(widths[1], shape[1])
+        # No more runs than masks.
+        for marks, most in ((rows, masks[0]), (columns, masks[1])):
+            assert (np.diff(marks.astype(int), prepend=0) == 1).sum() <= most
+
+
+def test_widths_and_places_are_uniform_as_in_the_paper() -> None:
+    x, rng = some_features(20, 10), generator()
+    runs = 3_000
+    for axis, options, longest in (
+        (1, {"time_masks": 1, "time_width": 99, "time_share": 0.2}, 4),  # of 20 frames
+        (1, {"time_masks": 1, "time_width": 3, "time_share": 1.0}, 3),
+        (0, {"frequency_masks": 1, "frequency_width": 3}, 3),
+    ):
+        found = [masked(x, rng, **{**NO_MASKS, **options}) == 0 for _ in range(runs)]
+        marks = np.array([hidden.all(axis) for hidden in found])
+        widths = np.bincount(marks.sum(1), minlength=longest + 1) / runs
+        assert len(widths) == longest + 1
+        assert widths == pytest.approx([1 / (longest + 1)] * (longest + 1), abs=0.03)
+        # Of those of one width all begin equally often, the last place included.
+        begins = marks[marks.sum(1) == longest].argmax(1)
+        places = marks.shape[1] - longest + 1
+        shares = np.bincount(begins, minlength=places) / len(begins)
+        assert shares == pytest.approx([1 / places] * places, abs=0.06)
+        assert len(shares) == places
+
+
+def test_no_mask_leaves_all() -> None:
+    x = some_features(9, 5)
+    for options in (NO_MASKS, {**MASKS, "time_share": 0.0, "frequency_width": 0}):
+        found = masked(x, generator(), **options)
+        assert (found == x).all()
+        assert found is not x
+
+
+# --- all together -------------------------------------------------------------------------------
+
+
+def test_none_changes_nothing_and_draws_nothing_that_shows() -> None:
+    nothing = Augmentation.none()
+    x, samples = some_features(30, 5), tone(440, 0.1)
+    for seed in range(20):
+        assert (nothing.features(x, generator(seed)) == x).all()
+        assert (nothing.samples(samples, generator(seed)) == samples).all()
+
+
+def test_one_generator_gives_one_result() -> None:
+    some = Augmentation()
+    x, samples = some_features(80, 40), tone(440, 0.2)
+    for apply, given_one in ((some.features, x), (some.samples, samples)):
+        found = [apply(given_one, generator(seed)) for seed in range(20)]
+        again = [apply(given_one, generator(seed)) for seed in range(20)]
+        assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+        assert len({each.tobytes() for each in found}) == 20
+        assert all(each.dtype == np.float32 and np.isfinite(each).all() for each in found)
+
+
+def test_each_strength_does_what_it_says() -> None:
+    samples, plain = tone(440, 0.2), Augmentation.none()
+    off: dict[str, Any] = {
+        name: getattr(plain, name) for name in ("speeds", "noise_share", "gain", "stretch")
+    }
+    off |= {"time_masks": 0, "frequency_masks": 0}
+    rng = generator()
+    faster = Augmentation(**{**off, "speeds": (0.8, 1.25)})
+    lengths = [len(faster.samples(samples, rng)) for _ in range(100)]
+    assert set(lengths) == {4_000, 2_560}
+    assert 30 < lengths.count(4_000) < 70
+
+    noise = Augmentation(**{**off, "noise_share": 0.4, "least_snr": 5, "most_snr": 20})
+    added = [noise.samples(samples, rng) - samples for _ in range(300)]
+    ratios = [decibels_of(samples, each) for each in added if each.any()]
+    assert 80 < len(ratios) < 160
+    assert 4.9 < min(ratios) < 6
+    assert 19 < max(ratios) < 20.1
+    # Pink noise is nearly all in the lower half of the spectrum, white noise by half.
+    spectra = [np.abs(np.fft.rfft(each)) ** 2 for each in added if each.any()]
+    low = np.array([each[: len(each) // 2].sum() / each.sum() for each in spectra])
+    assert 0.3 < np.mean(low > 0.7) < 0.7
+    assert low[low < 0.7] == pytest.approx(0.5, abs=0.1)
+
+    louder = Augmentation(**{**off, "gain": 3.0})
+    gains = [np.abs(louder.samples(samples, rng)).max() for _ in range(100)]
+    assert 10 ** (-3 / 20) - 1e-3 < min(gains) < 0.8 < 1.3 < max(gains) < 10 ** (3 / 20) + 1e-3
+
+    x = some_features(100, 12)
+    longer = Augmentation(**{**off, "stretch": 0.2})
+    frames = [len(longer.features(x, rng)) for _ in range(200)]
+    assert 80 <= min(frames) < 84
+    assert 116 < max(frames) <= 120
+
+    hiding = Augmentation(
+        **{**off, "time_masks": 1, "time_width": 50, "time_share": 0.1, "frequency_masks": 1,
+           "frequency_width": 4}
+    )  # fmt: skip
+    found = [hiding.features(x, rng) == 0 for _ in range(200)]
+    assert max(hidden.all(1).sum() for hidden in found) == 10
+    assert max(hidden.all(0).sum() for hidden in found) == 4
+
+
+def test_features_are_stretched_before_parts_are_hidden() -> None:
+    """So that what is hidden has sharp edges: nothing lies between the fill and the rest."""
+    x, some = some_features(60, 10), Augmentation(stretch=0.3)
+    for seed in range(50):
+        found = some.features(x, generator(seed))
+        assert ((found == 0) | (found >= 1)).all()
+
+
+def test_noise_comes_after_speed_and_has_the_whole_spectrum() -> None:
+    """Noise that was slowed, too, would have nothing in the upper half of the spectrum."""
+    samples = tone(440, 1)
+    slow = Augmentation(speeds=(0.5,), noise_share=1, least_snr=0, most_snr=0, gain=0)
+    found = slow.samples(samples, generator(3))
+    added = np.abs(np.fft.rfft(found - speed(samples, 0.5))) ** 2
+    assert added[-len(added) // 4 :].mean() > 0.01 * added.mean()
+
+
+def test_little_is_augmented_too() -> None:
+    some = Augmentation(noise_share=1)
+    for number in (0, 1, 2):
+        for seed in range(20):
+            samples = some.samples(np.ones(number, np.float32), generator(seed))
+            assert len(samples) >= min(number, 1)
+            assert np.isfinite(samples).all()
+            found = some.features(some_features(number, 3), generator(seed))
+            assert len(found) >= min(number, 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda x, s, g: speed(s, 0.4), r"factor: expected 0\.5 to 2, got 0\.4"),
+        (lambda x, s, g: speed(s, math.nan), r"factor: expected 0\.5 to 2, got nan"),
+        (lambda x, s, g: stretched(x, 2.1), r"factor: expected 0\.5 to 2, got 2\.1"),
+        (lambda x, s, g: noisy(s, g, decibels=math.inf), "decibels: expected -100 to 100, got inf"),
+        (lambda x, s, g: gained(s, g, decibels=-1), "decibels: expected 0 to 100, got -1"),
+        (lambda x, s, g: masked(x, g, **{**MASKS, "time_masks": -1}), "time_masks: .* 0 or more"),
+        (lambda x, s, g: masked(x, g, **{**MASKS, "time_width": -1}), "time_width: .* got -1"),
+        (lambda x, s, g: masked(x, g, **{**MASKS, "frequency_masks": -1}), "frequency_masks: "),
+        (lambda x, s, g: masked(x, g, **{**MASKS, "frequency_width": -2}), "frequency_width: "),
+        (lambda x, s, g: masked(x, g, **{**MASKS, "time_share": 1.5}), "time_share: .* 0 to 1"),
+        (lambda x, s, g: Augmentation(speeds=()), "speeds: expected one or more, got none; give 1"),
+        (lambda x, s, g: Augmentation(speeds=(1.0, 3.0)), r"'speeds' expects .* 2\.0, got 3\.0"),
+        (lambda x, s, g: Augmentation(least_snr=20, most_snr=10), "at most most_snr, got 20"),
+        (lambda x, s, g: Augmentation(noise_share=1.1), "'noise_share' expects a value"),
+        (lambda x, s, g: Augmentation(time_mask=1), "'time_mask'; did you mean 'time_masks'"),
+        (lambda x, s, g: Augmentation(stretch=0.6), r"'stretch' expects .* 0\.5, got 0\.6"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(call: Any, words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        call(some_features(9, 5), tone(440, 0.01), generator())
+
+
+def test_soxr_is_needed_only_where_the_speed_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    samples = tone(440, 0.01)
+    with pytest.raises(MissingDependencyError, match=r"'soxr'.*carousel-lstm\[speech\]"):
+        speed(samples, 0.9)
+    assert len(Augmentation(speeds=(1.0,)).samples(samples, generator())) == len(samples)
