@@ -97,7 +97,7 @@ def test_names_lines_and_ends(tmp_path: Path) -> None:
         ),
         ("a.txt", b"a b\n", "line 1: expected two columns"),
         ("a.tsv", b"", "the file is empty"),
-        ("a.tsv.gz", gzip.compress(b""), "the file is empty"),
+        ("a.tsv.gz", gzip.compress(b"", mtime=0), "the file is empty"),
         ("a.tsv", b"\n\n", "expected pairs, got none"),
         ("a.jsonl", b"\n \n", "expected pairs, got none"),
         ("a.tsv", b"a\tb\n\xff\tc\n", r"line 2: expected text in utf-8, got the byte 0xff"),
