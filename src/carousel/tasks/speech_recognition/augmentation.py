@@ -13,7 +13,7 @@ import math
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from carousel.data.extras import import_extra
 from carousel.errors import OptionError
@@ -78,14 +78,23 @@ def noisy(
     signal = _energy(samples)
     if signal == 0:
         return samples
-    noise = rng.standard_normal(len(samples))
-    if color == "pink":
-        spectrum = np.fft.rfft(noise)
-        # The constant part, which has no finite share of 1 / f, gets that of the first frequency.
-        spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
-        noise = np.fft.irfft(spectrum, len(samples))
+    noise = made_noise(len(samples), rng, color)
     noise *= math.sqrt(signal / _energy(noise)) * _amplitude(-decibels)
     return (samples + noise).astype(np.float32)
+
+
+def made_noise(
+    number: int, rng: np.random.Generator, color: Literal["white", "pink"]
+) -> Float64[np.ndarray, " N"]:
+    """Returns so many samples of noise, (N,); see ``noisy`` for the colours."""
+    noise = rng.standard_normal(number)
+    if color == "white" or number == 0:
+        return noise
+    spectrum = np.fft.rfft(noise)
+    # The constant part, which has no finite share of 1 / f, gets that of the first frequency.
+    spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
+    pink: np.ndarray = np.fft.irfft(spectrum, number)
+    return pink
 
 
 def gained(

@@ -26,6 +26,7 @@ from carousel.tasks.speech_recognition.utterances import Frontend, Utterances
 from carousel.training import RunOptions, Task
 from carousel.training.devices import to_device
 
+SILENT = 0.05  # of the recordings of an epoch that are replaced by silence
 _FRAMES_AT_ONCE = 16_000  # where no gradient is wanted
 
 
@@ -58,13 +59,20 @@ def make_batch(
     seed: int = 0,
     epoch: int = 0,
 ) -> Batch:
-    """Puts some recordings side by side; each is changed as its number, seed and epoch say."""
+    """Puts some recordings side by side; each is changed as its number, seed and epoch say.
+
+    With augmentation some are replaced by silence, in which nothing is said: a network that has
+    heard speech alone hears a word in everything.
+    """
     found: list[np.ndarray] = []
     said: list[np.ndarray] = []
     for row in rows.tolist():
         numbers = symbols.encode(utterances.recordings.texts[row])
         x = None
-        if augmentation is not None:
+        silent = np.random.default_rng(derived_seed(seed, "silence", epoch, row))
+        if augmentation is not None and silent.random() < SILENT:
+            x, numbers = utterances.silence(row, frontend, silent), numbers[:0]
+        elif augmentation is not None:
             rng = np.random.default_rng(derived_seed(seed, "augmentation", epoch, row))
             x = utterances.frames(row, frontend, augmentation, rng)
         if x is None or -(-len(x) // subsampling) < least_frames(numbers.tolist()):

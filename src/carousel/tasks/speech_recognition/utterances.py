@@ -6,7 +6,7 @@ Letters: N recordings, T frames, F features of a frame, D features that the netw
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -17,7 +17,7 @@ from carousel.data.feature_scaling import Moments, RunningScale, scaled, with_de
 from carousel.data.ready_features import read_features
 from carousel.data.recordings import Recordings
 from carousel.errors import DataError
-from carousel.tasks.speech_recognition.augmentation import Augmentation
+from carousel.tasks.speech_recognition.augmentation import Augmentation, made_noise
 from carousel.tasks.speech_recognition.plan import READY, Plan
 
 BROKEN = "broken audio"
@@ -257,6 +257,31 @@ class Utterances:
             assert rng is not None
             x = augmentation.features(x, rng)
         return frontend.seen(x)
+
+    def silence(
+        self, row: int, frontend: Frontend, rng: np.random.Generator
+    ) -> Float32[np.ndarray, "T D"]:
+        """Returns what the network sees where nothing is said, for as long as a recording takes.
+
+        One in four is perfectly still, the others are noise of any loudness: white or pink, of
+        ready features noise in each of them.
+
+        Args:
+            row: the recording whose length it has.
+            frontend: as the network is trained with.
+            rng: what draws it.
+        """
+        length = int(self.lengths[row])
+        loudness = 0.0 if rng.random() < 0.25 else 10 ** -rng.uniform(1.0, 4.0)
+        if self.features is None:
+            x = rng.standard_normal((length, self.size)) * np.sqrt(frontend.moments.var)
+            plain = (frontend.moments.mean + (x if loudness else 0.0 * x)).astype(np.float32)
+        else:
+            number = round(length * self.features.frame_seconds * self.features.rate)
+            color: Literal["white", "pink"] = "white" if rng.random() < 0.5 else "pink"
+            samples = (loudness * made_noise(number, rng, color)).astype(np.float32)
+            plain = self.features.compute(samples)
+        return frontend.seen(frontend.scaled(plain, None))
 
     def _plain(self, row: int) -> np.ndarray:
         start, end = float(self.recordings.starts[row]), float(self.recordings.ends[row])
