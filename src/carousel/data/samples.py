@@ -55,6 +55,17 @@ def sample_options(name: str, task: str) -> dict[str, Any]:
     return dict(_entry(name, task)["options"])
 
 
+def with_sample(data: Any, task: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Returns option values for some data: what is given outranks what a sample says of itself.
+
+    Args:
+        data: as the task takes it.
+        task: what it is for.
+        given: option values by name.
+    """
+    return {**sample_options(data, task), **given} if is_sample(data) else dict(given)
+
+
 def _entry(name: str, task: str) -> dict[str, Any]:
     fitting = {PREFIX + key: entry for key, entry in samples().items() if entry["task"] == task}
     if name not in fitting:

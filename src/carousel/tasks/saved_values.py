@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from safetensors import SafetensorError
@@ -48,3 +49,28 @@ def expect(valid: bool, name: str, expected: str, value: Any) -> None:
 def is_count(value: Any, least: int) -> bool:
     """Returns whether a value is a whole number from ``least`` on."""
     return type(value) is int and value >= least
+
+
+def expect_plan(plan: Mapping[str, Any], kind: Any, *, from_zero: Collection[str] = ()) -> None:
+    """Refuses a plan with a value that its dataclass has no room for.
+
+    Args:
+        plan: as it was saved.
+        kind: the dataclass, whose fields are whole numbers from 1, rates from 0, truths or texts.
+        from_zero: whole numbers that may be 0.
+
+    Raises:
+        ModelError: names the value.
+    """
+    for field in dataclasses.fields(kind):
+        value: Any = plan.get(field.name)
+        name, of = f"plan.{field.name}", str(field.type)
+        if of == "int":
+            least = 0 if field.name in from_zero else 1
+            expect(is_count(value, least), name, f"a number from {least} on", value)
+        elif of == "float":
+            valid = type(value) in (int, float) and value >= 0
+            expect(valid, name, "a number from 0 on", value)
+        else:
+            kinds = {"bool": bool, "str": str}
+            expect(type(value) is kinds[of], name, f"a value of type {of}", value)

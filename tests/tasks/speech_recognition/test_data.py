@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.tasks.speech_recognition.small_recordings import spoken
 
+from carousel.data import samples as samples_module
 from carousel.data.recordings import Recordings
 from carousel.errors import DataError, OptionError
-from carousel.tasks.speech_recognition import data as data_module
 from carousel.tasks.speech_recognition.data import (
     TOO_LONG,
     common_rate,
@@ -70,7 +70,7 @@ def test_what_is_given_outranks_what_a_sample_says(monkeypatch: pytest.MonkeyPat
         asked.append((name, task))
         return own
 
-    monkeypatch.setattr(data_module, "sample_options", sample_options)
+    monkeypatch.setattr(samples_module, "sample_options", sample_options)
     assert options_for(SAMPLE, {"hidden_size": 8}) == options(lowercase=True, hidden_size=8)
     assert asked == [(SAMPLE, "speech-recognition")]
     assert options_for("a.tsv", {"hidden_size": 8}) == options(hidden_size=8)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from carousel.errors import DataError
 from carousel.tasks.ngrams import NgramModel
-from carousel.tasks.speech_recognition.language import count_words, word_scorer, words_said
+from carousel.tasks.speech_recognition.language import count_words, words_said
 from carousel.tasks.speech_recognition.symbols import Symbols
-from carousel.tasks.speech_recognition.word_scorer import WordScorer
+from carousel.tasks.speech_recognition.word_scorer import Lexicon, WordScorer
 
 TEXTS = st.lists(
     st.lists(st.sampled_from(["a", "b", "cc"]), min_size=1, max_size=5).map(" ".join),
@@ -32,6 +32,10 @@ def grams(model: NgramModel, length: int) -> dict[tuple[int, ...], int]:
         before = [gram for gram, n in zip(found, children, strict=True) for _ in range(n)]
         found = [(*gram, token) for gram, token in zip(before, last, strict=True)]
     return dict(zip(found, tensors[f"counts.{length}"].tolist(), strict=True))
+
+
+def scorer_of(words: list[str], ngrams: NgramModel | None, bonus: float) -> WordScorer:
+    return WordScorer(Lexicon(words, SYMBOLS.numbers), ngrams, len(SYMBOLS), bonus)
 
 
 def said(scorer: WordScorer, text: str) -> float:
@@ -84,7 +88,7 @@ def test_what_was_said_more_often_is_likelier() -> None:
     texts = ["a b"] * 6 + ["a cc", "b a", "a b a", "cc"]
     words = words_said(texts)
     for order in (2, 3):
-        scorer = word_scorer(words, count_words(texts, words, order), SYMBOLS, 0.0)
+        scorer = scorer_of(words, count_words(texts, words, order), 0.0)
         scores = {text: said(scorer, text) for text in ("a b", "a cc", "cc a", "b b")}
         assert max(scores, key=lambda text: scores[text]) == "a b"
         assert scores["a cc"] > scores["cc a"]
@@ -93,7 +97,7 @@ def test_what_was_said_more_often_is_likelier() -> None:
 
 @given(st.lists(st.sampled_from(["a", "b", "cc"]), min_size=1, max_size=4), st.floats(-3, 3))
 def test_without_counts_all_words_are_welcome_alike(sentence: list[str], bonus: float) -> None:
-    scorer = word_scorer(["a", "b", "cc"], None, SYMBOLS, bonus)
+    scorer = scorer_of(["a", "b", "cc"], None, bonus)
     # And cost nothing, nor does the end. A few roundings of numbers below 20.
     wanted = len(sentence) * bonus
     assert said(scorer, " ".join(sentence)) == pytest.approx(wanted, rel=0, abs=50 * 20 * 2.0**-53)
@@ -103,4 +107,4 @@ def test_without_counts_all_words_are_welcome_alike(sentence: list[str], bonus: 
 
 def test_words_that_no_symbol_writes_are_refused() -> None:
     with pytest.raises(DataError, match="got 'bad', in which 'd' is none; leave the word out"):
-        word_scorer(["ab", "bad"], None, SYMBOLS, 0.0)
+        scorer_of(["ab", "bad"], None, 0.0)

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.tasks.translation.small_translators import OTHER, PAIRS, write_two
 
+from carousel.data import samples as samples_module
 from carousel.data.pairs import Pairs
 from carousel.errors import DataError
-from carousel.tasks.translation import data as data_module
 from carousel.tasks.translation.data import (
     Tokenizers,
     check_length,
@@ -61,7 +61,7 @@ def test_what_is_given_outranks_what_a_sample_says(monkeypatch: pytest.MonkeyPat
     assert options_for(SAMPLE, {"max_words": 7}) == options(max_words=7)
     assert options_for("a.tsv", {"reverse": True}) == options(reverse=True)
     own = {"max_words": 9, "reverse": True}
-    monkeypatch.setattr(data_module, "sample_options", lambda name, task: own)
+    monkeypatch.setattr(samples_module, "sample_options", lambda name, task: own)
     assert options_for(SAMPLE, {"max_words": 7}) == options(max_words=7, reverse=True)
     assert options_for([("a", "b")], {}) == options()
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from carousel.data.reading import Columns, read_table
-from carousel.data.samples import is_sample, sample_options, sample_table
+from carousel.data.samples import is_sample, sample_table, with_sample
 from carousel.data.stamps import LAST_YEAR, TimeStyle, format_stamps
 from carousel.data.tables import Table
 from carousel.errors import nearest, unknown_name
@@ -226,7 +226,7 @@ def find_table(data: Any, columns: Columns | None = None) -> Table:
 
 def options_for(data: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Returns the option values with a sample's own column roles filled in where none are given."""
-    return {**sample_options(data, TASK), **values} if is_sample(data) else dict(values)
+    return with_sample(data, TASK, values)
 
 
 def panel_from_table(

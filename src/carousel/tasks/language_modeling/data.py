@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from carousel.data.samples import is_sample, sample_options, sample_path
+from carousel.data.samples import is_sample, sample_path, with_sample
 from carousel.data.texts import Piece, Texts
 from carousel.data.tokenizers import Encoder, Tokenizer, train_tokenizer
 from carousel.errors import DataError
@@ -45,8 +45,7 @@ class Part:
 
 def options_for(data: Any, given: dict[str, Any]) -> LanguageModelingOptions:
     """Returns the options for this data: what was given outranks what a sample says of itself."""
-    own = sample_options(data, TASK) if is_sample(data) else {}
-    return LanguageModelingOptions(**{**own, **given})
+    return LanguageModelingOptions(**with_sample(data, TASK, given))
 
 
 def open_texts(data: Any, options: LanguageModelingOptions) -> Texts:

@@ -13,7 +13,7 @@ import numpy as np
 from carousel.data.audio import audio_facts
 from carousel.data.ready_features import is_features
 from carousel.data.recordings import Recordings
-from carousel.data.samples import is_sample, sample_options, sample_path
+from carousel.data.samples import is_sample, sample_path, with_sample
 from carousel.decoding.ctc import least_frames
 from carousel.errors import DataError
 from carousel.tasks.speech_recognition.options import RecognitionOptions
@@ -29,8 +29,7 @@ _SPLIT = 20131112  # seed of the holdout; the next number is the validation's
 
 def options_for(data: Any, given: dict[str, Any]) -> RecognitionOptions:
     """Returns the options for this data: what was given outranks what a sample says of itself."""
-    own = sample_options(data, TASK) if is_sample(data) else {}
-    return RecognitionOptions(**{**own, **given})
+    return RecognitionOptions(**with_sample(data, TASK, given))
 
 
 def open_recordings(data: Any, options: RecognitionOptions) -> Recordings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from carousel.tasks.speech_recognition.plan import Plan
 from carousel.tasks.speech_recognition.saved import check_config
 from carousel.tasks.speech_recognition.symbols import SPACE, Symbols
 from carousel.tasks.speech_recognition.utterances import Frontend, features_of
+from carousel.tasks.speech_recognition.word_scorer import Lexicon
 from carousel.training import HISTORY_FILE
 
 WORDS_FILE = "words.json"
@@ -93,6 +95,11 @@ class Fitted:
     commonest: str
     seen: Seen
     about: Mapping[str, Any]
+
+    @functools.cached_property
+    def lexicon(self) -> Lexicon:
+        """The words as a tree of their symbols, made once for all searches."""
+        return Lexicon(self.words, self.symbols.numbers)
 
     @property
     def step_seconds(self) -> float:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from carousel.tasks.ngrams import NgramModel
-from carousel.tasks.speech_recognition.symbols import Symbols
-from carousel.tasks.speech_recognition.word_scorer import Lexicon, WordScorer
 
 
 def words_said(texts: Sequence[str]) -> list[str]:
@@ -36,10 +34,3 @@ def count_words(texts: Sequence[str], words: Sequence[str], order: int) -> Ngram
         stream += [number[word] for word in text.split()]
     stream.append(end)
     return NgramModel.fit(np.array(stream, np.int64), end + 1, order)
-
-
-def word_scorer(
-    words: Sequence[str], ngrams: NgramModel | None, symbols: Symbols, word_bonus: float
-) -> WordScorer:
-    """Returns what limits a search to some words; without n-grams all are welcome alike."""
-    return WordScorer(Lexicon(words, symbols.numbers), ngrams, len(symbols), word_bonus)

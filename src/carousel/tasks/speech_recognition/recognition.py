@@ -21,8 +21,8 @@ from carousel.decoding.ctc_scorer import Scorer
 from carousel.errors import OptionError
 from carousel.options import option, options
 from carousel.tasks.speech_recognition.fitted import Fitted, Weights
-from carousel.tasks.speech_recognition.language import word_scorer
 from carousel.tasks.speech_recognition.symbols import SPACE, Symbols
+from carousel.tasks.speech_recognition.word_scorer import WordScorer
 
 SURE = math.log(0.95)  # ln p of the blank in a step that is silent
 
@@ -192,7 +192,7 @@ def search_parts(
     if not fitted.options.lexicon:
         return None, PrefixBeamOptions(beam=beam, best=best)
     bonus = weights.word_bonus / weights.scorer if weights.scorer else 0.0
-    scorer = word_scorer(fitted.words, fitted.ngrams, fitted.symbols, bonus)
+    scorer = WordScorer(fitted.lexicon, fitted.ngrams, len(fitted.symbols), bonus)
     return scorer, PrefixBeamOptions(beam=beam, best=best, scorer_weight=weights.scorer)
 
 

@@ -5,12 +5,11 @@ Whoever changes a model folder by hand is told what is wrong, and not that their
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from carousel.tasks.saved_values import expect, is_count
+from carousel.tasks.saved_values import expect, expect_plan, is_count
 from carousel.tasks.speech_recognition.options import KINDS, SCALINGS
 from carousel.tasks.speech_recognition.plan import READY, Plan
 from carousel.tasks.trained import RUN_FACTS
@@ -40,17 +39,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     for name in ("options", "plan", "about", "moments", "weights", "seen"):
         expect(isinstance(config.get(name), dict), name, "named values", config.get(name))
     plan = config["plan"]
-    for field in dataclasses.fields(Plan):
-        value, name, kind = plan.get(field.name), f"plan.{field.name}", str(field.type)
-        if kind == "int":
-            least = 0 if field.name == "deltas" else 1
-            expect(is_count(value, least), name, f"a number from {least} on", value)
-        elif kind == "float":
-            valid = type(value) in (int, float) and value >= 0
-            expect(valid, name, "a number from 0 on", value)
-        else:
-            kinds = {"bool": bool, "str": str}
-            expect(type(value) is kinds[kind], name, f"a value of type {kind}", value)
+    expect_plan(plan, Plan, from_zero=("deltas",))
     known: dict[str, tuple[str, ...]] = {"features": (READY, *KINDS), "scaling": SCALINGS}
     for name, choices in known.items():
         chosen = plan[name]

@@ -12,7 +12,7 @@ from jaxtyping import Int64, UInt64
 
 from carousel.data.pairs import Pairs
 from carousel.data.ragged import Ragged
-from carousel.data.samples import is_sample, sample_options, sample_path
+from carousel.data.samples import is_sample, sample_path, with_sample
 from carousel.data.tokenizers import Tokenizer, train_tokenizer
 from carousel.errors import DataError
 from carousel.tasks.translation.options import TranslationOptions
@@ -69,8 +69,7 @@ class Corpus:
 
 def options_for(data: Any, given: dict[str, Any]) -> TranslationOptions:
     """Returns the options for this data: what was given outranks what a sample says of itself."""
-    own = sample_options(data, TASK) if is_sample(data) else {}
-    return TranslationOptions(**{**own, **given})
+    return TranslationOptions(**with_sample(data, TASK, given))
 
 
 def open_pairs(data: Any, options: TranslationOptions) -> Pairs:

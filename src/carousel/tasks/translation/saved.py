@@ -5,11 +5,10 @@ Whoever changes a model folder by hand is told what is wrong, and not that their
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from carousel.tasks.saved_values import expect, is_count
+from carousel.tasks.saved_values import expect, expect_plan, is_count
 from carousel.tasks.trained import RUN_FACTS
 from carousel.tasks.translation.plan import Plan
 
@@ -37,16 +36,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     for name in ("options", "plan", "about"):
         expect(isinstance(config.get(name), dict), name, "named values", config.get(name))
     plan, options = config["plan"], config["options"]
-    for field in dataclasses.fields(Plan):
-        value, name, kind = plan.get(field.name), f"plan.{field.name}", str(field.type)
-        if kind == "int":
-            expect(is_count(value, 1), name, "a number from 1 on", value)
-        elif kind == "float":
-            valid = type(value) in (int, float) and value >= 0
-            expect(valid, name, "a number from 0 on", value)
-        else:
-            kinds = {"bool": bool, "str": str}
-            expect(type(value) is kinds[kind], name, f"a value of type {kind}", value)
+    expect_plan(plan, Plan)
     shared = options.get("shared_vocabulary")
     expect(type(shared) is bool, "options.shared_vocabulary", "true or false", shared)
     expect(shared or not plan["tied_source"], "plan.tied_source", "false", True)
