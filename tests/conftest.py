@@ -25,6 +25,9 @@ install_import_hook(
     "carousel", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 )
 
+# Here too, for what a module's fixtures compute before its first test starts.
+torch.set_num_threads(1)
+
 # No deadline: a slow machine must not fail a test. The examples are the same in every run.
 hypothesis.settings.register_profile(
     "carousel",
