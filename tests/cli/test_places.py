@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from carousel.cli.places import PLOT_FORMATS, check_ending, check_place
+from carousel.data.pictures import FORMATS
 from carousel.errors import OptionError, OutputError
-from carousel.tasks.drawing import FORMATS
 from carousel.tasks.loading import TASKS
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from carousel.data.extras import import_extra
-from carousel.tasks.drawing import shortened
+from carousel.data.pictures import shortened
 from carousel.tasks.forecasting.metrics import central_intervals
 
 # Okabe and Ito's colours stay apart for the colour-blind; lines differ in dashes and marks too, so

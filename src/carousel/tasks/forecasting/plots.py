@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carousel.data.extras import import_extra
+from carousel.data.pictures import picture_bytes, shortened
 from carousel.data.storage import write_atomically
 from carousel.errors import OptionError
-from carousel.tasks.drawing import picture_bytes, shortened
 from carousel.tasks.forecasting import panels
 from carousel.tasks.forecasting.page import forecast_page, report_page
 from carousel.tasks.forecasting.panels import INK, Picture

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from carousel.data.extras import import_extra
-from carousel.tasks.drawing import picture_bytes
+from carousel.data.pictures import picture_bytes
 from carousel.tasks.forecasting.panels import COLOURS, FAINT, INK
 
 # What the page's style sheet calls the colours; it has others for dark screens.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from carousel.tasks.drawing import picture
+from carousel.data.pictures import picture
 
 if TYPE_CHECKING:
     from carousel.tasks.language_modeling.report import Report

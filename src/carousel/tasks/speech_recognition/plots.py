@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from carousel.tasks.drawing import picture, shortened
+from carousel.data.pictures import picture, shortened
 
 if TYPE_CHECKING:
     from carousel.tasks.speech_recognition.report import Report

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from carousel.data.pictures import shortened
 from carousel.data.recordings import Recordings
-from carousel.tasks.drawing import shortened
 from carousel.tasks.printed import ruled
 from carousel.tasks.speech_recognition.scores import (
     Confusions,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from carousel.data.pictures import picture, shortened
 from carousel.errors import OptionError, ShapeError
-from carousel.tasks.drawing import picture, shortened
 
 if TYPE_CHECKING:
     from carousel.tasks.translation.report import Report

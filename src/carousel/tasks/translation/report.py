@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from carousel.data.pictures import shortened
 from carousel.errors import DataError
-from carousel.tasks.drawing import shortened
 from carousel.tasks.printed import ruled
 from carousel.tasks.translation.scores import Counts, Score, count_bleu, count_chrf
 

@@ -9,8 +9,8 @@ import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
+from carousel.data.pictures import picture, shortened
 from carousel.errors import OptionError, OutputError
-from carousel.tasks.drawing import picture, shortened
 
 
 @pytest.mark.parametrize(
