@@ -211,7 +211,11 @@ FIT_CASES: dict[str, tuple[Make, list[str], list[str]]] = {
     "option of another task": (GOOD, ["--horizon", "3"], ["--horizon"]),
     "unknown choice": (GOOD, ["--attention", "dott"], ["dott", "'dot'"]),
     "unknown encoding": (GOOD, ["--encoding", "utf-9"], ["utf-9", "did you mean"]),
-    "odd number of cells": (GOOD, ["--hidden-size", "7"], ["'hidden_size'", "even", "give 8"]),
+    "dot of two sizes": (
+        GOOD,
+        ["--hidden-size", "7", "--attention", "dot"],
+        ["'encoder_size'", "got 7 and 4", "'general'"],
+    ),
     "small vocabulary": (GOOD, ["--vocabulary-size", "100"], ["'vocabulary_size'", "257"]),
     "nothing left": (GOOD, ["--validation", "0.5", "--holdout", "0.5"], ["nothing to train"]),
     "dropout that cannot be": (

@@ -35,7 +35,7 @@ class BeamOptions:
         low=1,
     )
     length_penalty: float = option(
-        default=0.6,
+        default=1.0,
         help="how far long hypotheses are made up for their length; 0 for not at all",
         low=0.0,
         high=10.0,

@@ -23,6 +23,7 @@ V_SOURCE, V, E, H, END = 11, 9, 5, 6, 2
 SIZES = {
     "embedding_size": E,
     "hidden_size": H,
+    "encoder_size": H // 2,
     "encoder_layers": 2,
     "decoder_layers": 2,
     "residual": True,

@@ -40,18 +40,21 @@ class Problem(NamedTuple):
     """What a decoder is given: tokens (T, N), and of each sentence summary and memory."""
 
     tokens: Tensor
-    summary: Tensor  # (B, 2H)
-    values: Tensor  # (S, B, H)
+    summary: Tensor  # (B, 2M)
+    values: Tensor  # (S, B, M)
     lengths: list[int]
 
     def memory(self, made: Decoder) -> Memory:
         return made.attention.memory(self.values, self.lengths)
 
 
-def decoder(layers: int = 2, *, residual: bool = True, feeding: bool = False, **options) -> Decoder:
+def decoder(
+    layers: int = 2, *, residual: bool = True, feeding: bool = False, memory: int = H, **options
+) -> Decoder:
     made = Decoder(
         nn.Embedding(V, E),
         hidden_size=H,
+        memory_size=memory,
         num_layers=layers,
         residual=residual,
         input_feeding=feeding,
@@ -60,10 +63,14 @@ def decoder(layers: int = 2, *, residual: bool = True, feeding: bool = False, **
     return randomized(made)
 
 
-def problem(rows: int = 1, *, steps: int = T, lengths: list[int] = LENGTHS) -> Problem:
+def problem(
+    rows: int = 1, *, steps: int = T, lengths: list[int] = LENGTHS, memory: int = H
+) -> Problem:
     """Draws a problem in which sentences have several rows, one beside the other."""
-    summary = torch.randn(len(lengths), 2 * H, dtype=torch.float64, requires_grad=True)
-    values = torch.randn(max(lengths), len(lengths), H, dtype=torch.float64, requires_grad=True)
+    summary = torch.randn(len(lengths), 2 * memory, dtype=torch.float64, requires_grad=True)
+    values = torch.randn(
+        max(lengths), len(lengths), memory, dtype=torch.float64, requires_grad=True
+    )
     return Problem(torch.randint(V, (steps, len(lengths) * rows)), summary, values, lengths)
 
 
@@ -118,6 +125,13 @@ def test_numbers_and_gradients_are_those_of_loops(
     assert found["weights"].shape == (T, B, S)
     assert ("fed" in found) is feeding
     assert_same(found, by_loops(made, asked))
+
+
+@FEEDING
+@pytest.mark.parametrize("memory", [1, H - 1, 2 * H])
+def test_a_memory_may_be_of_another_size(memory: int, feeding: bool) -> None:
+    made, asked = decoder(feeding=feeding, memory=memory), problem(memory=memory)
+    assert_same(at_once(made, asked), by_loops(made, asked))
 
 
 @FEEDING

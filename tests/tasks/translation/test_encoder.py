@@ -34,7 +34,7 @@ B = len(LENGTHS)
 
 def encoder(layers: int = 2, *, residual: bool = True, width: int = E, **options) -> Encoder:
     made = Encoder(
-        nn.Embedding(V, width), hidden_size=H, num_layers=layers, residual=residual, **options
+        nn.Embedding(V, width), hidden_size=H // 2, num_layers=layers, residual=residual, **options
     )
     return randomized(made)
 

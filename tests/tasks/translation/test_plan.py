@@ -69,6 +69,7 @@ def test_more_pairs_get_more_and_less_dropout() -> None:
     [
         ("embedding_size", 3),
         ("hidden_size", 6),
+        ("encoder_size", 7),
         ("encoder_layers", 3),
         ("decoder_layers", 1),
         ("residual", False),
@@ -89,8 +90,19 @@ def test_more_pairs_get_more_and_less_dropout() -> None:
 def test_what_is_given_is_taken_and_changes_nothing_else(name: str, value: Any, pairs: int) -> None:
     plan, run = planned(pairs, **{name: value})
     usual, usual_run = planned(pairs)
-    assert plan == dataclasses.replace(usual, **{name: value})
+    taken = {name: value}
+    if name == "hidden_size":  # of which each direction that reads has half
+        taken["encoder_size"] = value // 2
+    assert plan == dataclasses.replace(usual, **taken)
     assert run == usual_run
+
+
+@pytest.mark.parametrize("sizes", [{"hidden_size": 7}, {"hidden_size": 8, "encoder_size": 5}])
+def test_dot_scores_need_states_of_one_size(sizes: dict[str, int]) -> None:
+    made = {"hidden_size": 7} | {"encoder_size": 4} | sizes
+    with pytest.raises(OptionError, match=f"{made['hidden_size']} and {made['encoder_size']}"):
+        planned(attention="dot", **sizes)
+    assert planned(**sizes)[0].encoder_size == made["encoder_size"]
 
 
 def test_a_plan_has_every_option_that_makes_a_network() -> None:

@@ -68,7 +68,8 @@ def learned(**changes: Any) -> tuple[TranslationNetwork, float, float]:
 
     Its users must leave it as it is.
     """
-    sizes = {"embedding_size": 12, "hidden_size": 24, "encoder_layers": 1, "decoder_layers": 1}
+    sizes = {"embedding_size": 12, "hidden_size": 24, "encoder_size": 12}
+    sizes |= {"encoder_layers": 1, "decoder_layers": 1}
     plan = Plan.from_dict({**PLAN, **sizes, **changes})
     torch.manual_seed(4)
     network = TranslationNetwork(plan.members, V, V, **plan.network())

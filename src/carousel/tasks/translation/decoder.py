@@ -2,7 +2,7 @@
 
 Shape letters: T steps of the target, S positions of the source, B sentences, N = B·R rows, of which
 each sentence has R (1 in training, the hypotheses of a beam in a search), E embedding size, H
-hidden size.
+hidden size, M size of the memory.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Decoder(nn.Module):
 
     Args:
         embedding: of the target's subwords, (V, E).
-        hidden_size: H, of every layer and of the memory.
+        hidden_size: H, of every layer.
+        memory_size: M, of each position of the memory.
         num_layers: L.
         residual: whether inputs are added.
         attention: how queries are compared, see ``carousel.nn.attention.Attention``.
@@ -90,6 +91,7 @@ class Decoder(nn.Module):
         embedding: nn.Embedding,
         *,
         hidden_size: int,
+        memory_size: int,
         num_layers: int,
         residual: bool,
         attention: str = "general",
@@ -107,17 +109,20 @@ class Decoder(nn.Module):
         self.word_dropout, self.input_dropout = word_dropout, input_dropout
         self.hidden_dropout, self.output_dropout = hidden_dropout, output_dropout
         width = embedding.embedding_dim
-        inputs = [width * (2 if input_feeding else 1), *[2 * hidden_size] * (num_layers - 1)]
+        inputs = [
+            width * (2 if input_feeding else 1),
+            *[hidden_size + memory_size] * (num_layers - 1),
+        ]
         self.layers: Sequence[LSTM] = nn.ModuleList(  # type: ignore[assignment]
             LSTM(size, hidden_size, weight_dropout=weight_dropout, forget_bias=1.0, engine=engine)
             for size in inputs
         )
-        self.attention = Attention(hidden_size, hidden_size, score=attention)
-        self.bridge = nn.Linear(2 * hidden_size, 2 * num_layers * hidden_size)
-        self.combine = nn.Linear(2 * hidden_size, width)
+        self.attention = Attention(hidden_size, memory_size, score=attention)
+        self.bridge = nn.Linear(2 * memory_size, 2 * num_layers * hidden_size)
+        self.combine = nn.Linear(hidden_size + memory_size, width)
 
     def begin(self, summary: Tensor) -> DecoderState:
-        """Returns the state before the first step, from the encoder's summary (B, 2H)."""
+        """Returns the state before the first step, from the encoder's summary (B, 2M)."""
         parts = self.bridge(summary).unflatten(1, (2, len(self.layers), self.hidden_size))
         h, c = parts.permute(1, 2, 0, 3)  # (L, B, H) each
         layers = [State(torch.tanh(h[n : n + 1]), c[n : n + 1].contiguous()) for n in range(len(h))]
@@ -164,7 +169,7 @@ class Decoder(nn.Module):
         return Decoded(_masked(features, masks.output), DecoderState(after, fed), weights)
 
     def _attend(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Returns context (T, N, H) and weights (T, N, S); rows of a sentence share its memory."""
+        """Returns context (T, N, M) and weights (T, N, S); rows of a sentence share its memory."""
         T, N, _ = queries.shape
         B = memory.mask.shape[1]
         if N == B:

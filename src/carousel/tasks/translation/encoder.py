@@ -1,7 +1,6 @@
 """The encoder: a stack of bidirectional LSTM layers that reads a whole sentence.
 
-Shape letters: S positions of the source, B batch, E embedding size, H hidden size, both directions
-together.
+Shape letters: S positions of the source, B batch, E embedding size, H hidden size of one direction.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ class Encoded(NamedTuple):
     """What the encoder knows of some sentences.
 
     Attributes:
-        values: (S, B, H), of each position; 0 past a sentence's end.
-        summary: (B, 2H), the last layer's final h and c, of both directions.
+        values: (S, B, 2H), of each position; 0 past a sentence's end.
+        summary: (B, 4H), the last layer's final h and c, of both directions.
     """
 
     values: Tensor
@@ -36,7 +35,7 @@ class Encoder(nn.Module):
 
     Args:
         embedding: of the source's subwords, (V, E).
-        hidden_size: H; each direction has half.
+        hidden_size: H.
         num_layers: of them.
         residual: whether inputs are added.
         word_dropout, input_dropout, hidden_dropout, weight_dropout: rates.
@@ -63,11 +62,11 @@ class Encoder(nn.Module):
         self.embedding, self.residual = embedding, residual
         self.word_dropout, self.input_dropout = word_dropout, input_dropout
         self.hidden_dropout = hidden_dropout
-        inputs = [embedding.embedding_dim, *[hidden_size] * (num_layers - 1)]
+        inputs = [embedding.embedding_dim, *[2 * hidden_size] * (num_layers - 1)]
         self.layers: Sequence[LSTM] = nn.ModuleList(  # type: ignore[assignment]
             LSTM(
                 size,
-                hidden_size // 2,
+                hidden_size,
                 bidirectional=True,
                 weight_dropout=weight_dropout,
                 forget_bias=1.0,
@@ -87,6 +86,6 @@ class Encoder(nn.Module):
             if self.residual and number > 0:
                 out = out + x
             x = locked_dropout(out, self.hidden_dropout, self.training)
-        # (2, B, H/2) of each becomes (B, H).
+        # (2, B, H) of each becomes (B, 2H).
         h, c = (part.transpose(0, 1).flatten(1) for part in final)
         return Encoded(x, torch.cat([h, c], 1))

@@ -52,7 +52,8 @@ class Member(nn.Module):
         source_vocabulary: subwords of the source.
         target_vocabulary: V.
         embedding_size: E, of either.
-        hidden_size: H.
+        hidden_size: H, of each layer of the decoder.
+        encoder_size: of each direction of the encoder.
         encoder_layers, decoder_layers: of each.
         residual, attention, input_feeding: see ``TranslationOptions``.
         tied: whether the target's embedding is the output's matrix too.
@@ -68,6 +69,7 @@ class Member(nn.Module):
         *,
         embedding_size: int,
         hidden_size: int,
+        encoder_size: int,
         encoder_layers: int,
         decoder_layers: int,
         residual: bool,
@@ -86,7 +88,6 @@ class Member(nn.Module):
         target = ScaledEmbedding(target_vocabulary, embedding_size)
         source = target if tied_source else ScaledEmbedding(source_vocabulary, embedding_size)
         shared = {
-            "hidden_size": hidden_size,
             "residual": residual,
             "word_dropout": word_dropout,
             "input_dropout": input_dropout,
@@ -94,9 +95,16 @@ class Member(nn.Module):
             "weight_dropout": weight_dropout,
             "engine": engine,
         }
-        self.encoder = Encoder(source, num_layers=encoder_layers, **shared)  # type: ignore[arg-type]
+        self.encoder = Encoder(
+            source,
+            hidden_size=encoder_size,
+            num_layers=encoder_layers,
+            **shared,  # type: ignore[arg-type]
+        )
         self.decoder = Decoder(
             target,
+            hidden_size=hidden_size,
+            memory_size=2 * encoder_size,
             num_layers=decoder_layers,
             attention=attention,
             input_feeding=input_feeding,

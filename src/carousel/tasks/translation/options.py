@@ -67,9 +67,15 @@ class TranslationOptions:
     )
     hidden_size: int | None = option(
         default=None,
-        help="memory cells of a layer, both directions together; an even number",
+        help="memory cells of a layer that writes the target",
         unit="cells",
-        low=2,
+        low=1,
+    )
+    encoder_size: int | None = option(
+        default=None,
+        help="memory cells of each direction that reads the source; by default half of hidden_size",
+        unit="cells",
+        low=1,
     )
     encoder_layers: int | None = option(
         default=None,
@@ -162,11 +168,6 @@ class TranslationOptions:
             raise OptionError(
                 f"options 'source_field' and 'target_field' name two fields, got "
                 f"{self.source_field!r} for both; give the names of the two"
-            )
-        if (self.hidden_size or 2) % 2:
-            raise OptionError(
-                f"option 'hidden_size' expects an even number, of which each direction of the "
-                f"encoder has half, got {self.hidden_size}; give {(self.hidden_size or 0) + 1}"
             )
         if self.tied_source and not self.shared_vocabulary:
             raise OptionError(

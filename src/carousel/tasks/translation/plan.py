@@ -17,6 +17,7 @@ class Plan:
 
     embedding_size: int
     hidden_size: int
+    encoder_size: int
     encoder_layers: int
     decoder_layers: int
     residual: bool
@@ -122,8 +123,17 @@ def make_plan(
             "option 'weight_dropout' leaves out the same weights at every step, but "
             "'input_feeding' reads each step by itself; leave one of them out"
         )
+    half = -(-chosen["hidden_size"] // 2)
+    encoder_size = half if options.encoder_size is None else options.encoder_size
+    if options.attention == "dot" and 2 * encoder_size != chosen["hidden_size"]:
+        raise OptionError(
+            f"option 'attention' = 'dot' compares states of the decoder with those of the encoder, "
+            f"so 'hidden_size' must be twice 'encoder_size', got {chosen['hidden_size']} and "
+            f"{encoder_size}; change one of them, or take 'general', which has a matrix between"
+        )
     plan = Plan(
         **chosen,
+        encoder_size=encoder_size,
         residual=options.residual,
         attention=options.attention,
         input_feeding=options.input_feeding,
