@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import _results
+from _merging import merged, signed
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -97,11 +98,13 @@ class Table:
         title: one phrase; say what a cell is, and its unit.
         columns: headings.
         rows: words and finite numbers.
+        named_by: how many of the first columns tell a row from the others, where parts are joined.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str | float | int]]
+    named_by: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,6 +119,8 @@ class Outcome:
         notes: what a reader must know beside the numbers, such as what could not run; kept.
         plot: draws the picture that is kept beside the record, into the SVG file that it is given.
         partial: whether only some of the benchmark ran, so that nothing may be written.
+        part: whether this is a part of a benchmark that is too long for one run: what the record
+            has of other parts stays, and each row says where it comes from.
     """
 
     results: Mapping[str, float | int | bool]
@@ -125,6 +130,7 @@ class Outcome:
     notes: Sequence[str] = ()
     plot: Callable[[Path], None] | None = None
     partial: bool = False
+    part: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,9 +230,14 @@ def run(
         "results": dict(outcome.results),
     }
     if outcome.tables:
-        record["tables"] = [dataclasses.asdict(each) for each in outcome.tables]
+        record["tables"] = [_plain(each) for each in outcome.tables]
     if outcome.notes:
         record["notes"] = list(outcome.notes)
+    place = RESULTS / f"{script.stem}.json"
+    if outcome.part:
+        record = signed(record)
+        if place.exists():
+            record = merged(json.loads(place.read_text("utf-8")), record)
     line = json.dumps(record, ensure_ascii=False, allow_nan=False)
 
     for each in outcome.tables:
@@ -236,11 +247,19 @@ def run(
         print(f"note: {note}")
     print(f"\n{where['cpu']}, {where['cores']} cores, {where['memory_gib']} GiB; commit {commit}")
     if not arguments.quick and not outcome.partial:
-        write(RESULTS / f"{script.stem}.json", record)
+        write(place, record)
         if outcome.plot is not None:
             outcome.plot(RESULTS / f"{script.stem}.svg")
         _results.PAGE.write_text(_results.page(RESULTS), encoding="utf-8")
     print(line)
+
+
+def _plain(table: Table) -> dict[str, Any]:
+    """Returns a table as the record has it: ``named_by`` only where it says something."""
+    found = dataclasses.asdict(table)
+    if table.named_by == 1:
+        del found["named_by"]
+    return found
 
 
 def write(path: Path, record: Mapping[str, Any]) -> None:

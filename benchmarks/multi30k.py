@@ -4,8 +4,9 @@ Trained on the 29,000 pairs of ``train``, weights and options chosen on ``val``,
 translated once, with a beam of 5; BLEU is sacreBLEU's (13a, cased), on raw text. The ensemble's
 members learn side by side, each as long as the single model. ``--fit NAME --models FOLDER`` trains
 one of the three and goes on where it was interrupted (minutes are those of training);
-``--models FOLDER`` scores those that are there and trains the others; ``--validation`` scores
-``val`` in place of the test and writes nothing.
+``--models FOLDER`` scores those that are there and trains the others; ``--only NAME`` leaves what
+the record has of the others as it is; ``--validation`` scores ``val`` in place of the test and
+writes nothing.
 
     bleu_en_de              text-only recurrent systems: 36 to 39
     bleu_en_de_ensemble     of two members
@@ -52,7 +53,8 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         return str(folder / f"{name}.en"), str(folder / f"{name}.de")
 
     kept = Path(arguments.models) if arguments.models else None
-    names = [arguments.fit] if arguments.fit else list(MODELS)
+    only = arguments.fit or arguments.only
+    names = [only] if only else list(MODELS)
     scored = part("val" if arguments.validation or arguments.quick else "test_2016_flickr")
     results: dict[str, float] = {}
     rows: list[list[str | float | int]] = []
@@ -84,8 +86,14 @@ def measure(arguments: argparse.Namespace) -> Outcome:
                 results["alignment_accuracy"] = round(_alignment(model, scored), 1)
     columns = ["model", "BLEU", "from", "to", "chrF", "perplexity", "minutes"]
     table = Table(title="Test, with 95 % intervals", columns=columns, rows=rows)
-    partial = bool(arguments.fit or arguments.validation or arguments.quick)
-    return Outcome(results=results, columns=columns, rows=rows, tables=[table], partial=partial)
+    return Outcome(
+        results=results,
+        columns=columns,
+        rows=rows,
+        tables=[table],
+        partial=bool(arguments.fit or arguments.validation or arguments.quick),
+        part=arguments.only is not None,
+    )
 
 
 def _model(name: str, part: Any, kept: Path | None, arguments: argparse.Namespace) -> Translator:
@@ -135,6 +143,7 @@ def _alignment(model: Translator, paths: tuple[str, str]) -> float:
 OWN: dict[str, dict[str, Any]] = {
     "--seed": {"type": int, "default": 0, "help": "of the run"},
     "--fit": {"choices": list(MODELS), "help": "train this model only; writes no result"},
+    "--only": {"choices": list(MODELS), "help": "score this model only; the record is joined"},
     "--models": {"metavar": "FOLDER", "help": "where models are kept"},
     "--validation": {"action": "store_true", "help": "score val, not the test; writes nothing"},
 }

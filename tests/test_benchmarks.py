@@ -136,6 +136,37 @@ def test_a_part_of_a_benchmark_writes_nothing(
     assert not _results.PAGE.exists()
 
 
+def test_parts_are_joined_and_each_row_says_where_it_comes_from(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks/kettle.py"])
+
+    def boil(commit: str, seconds: dict[str, float], **more: object) -> dict[str, object]:
+        monkeypatch.setattr(_harness, "commit_now", lambda: commit)
+        rows = [["water", cup, value] for cup, value in seconds.items()]
+        table = _harness.Table(title="Seconds", columns=["of", "in", "s"], rows=rows, named_by=2)
+        outcome = _harness.Outcome(
+            results=seconds, columns=[], rows=[], tables=[table], part=True, **more
+        )
+        _harness.run(lambda _: outcome)
+        return json.loads((results / "kettle.json").read_text("utf-8"))
+
+    first = boil("aaa", {"cup": 1.5, "pot": 4.0}, notes=["hot"])
+    second = boil("bbb", {"pot": 3.0, "pan": 2.0}, notes=["hot", "wet"])
+    assert second["results"] == {"cup": 1.5, "pot": 3.0, "pan": 2.0}
+    assert second["notes"] == ["hot", "wet"]
+    (table,) = second["tables"]
+    assert table["columns"] == ["of", "in", "s", "commit", "date", "processor"]
+    cpu, date = second["machine"]["cpu"], second["date"]
+    assert table["rows"] == [
+        ["water", "cup", 1.5, "aaa", first["date"], cpu],
+        ["water", "pot", 3.0, "bbb", date, cpu],
+        ["water", "pan", 2.0, "bbb", date, cpu],
+    ]
+    assert second["commit"] == "bbb"
+    assert second["seconds"] >= first["seconds"]
+
+
 def test_a_result_that_is_not_finite_is_refused(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
