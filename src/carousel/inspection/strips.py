@@ -1,0 +1,236 @@
+"""What figures of a sequence share: the sequence along the top, names of steps, colours.
+
+Draws on axes that it is given and knows nothing of files. Names of steps are a user's own words:
+they are cut to a length and never read as formulas.
+
+Shape letters: T steps, F features drawn, U units.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carousel.data.extras import import_extra
+from carousel.data.pictures import shortened
+from carousel.inspection.contents import Axis
+
+# Okabe and Ito's colours stay apart for the colour-blind; lines differ in dashes too, so that they
+# stay apart in greyscale.
+INK, FAINT = "#1a1a1a", "#8c8c8c"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+MARKS = ("o", "s", "^", "D", "v", "P")
+# Its lightness rises evenly from end to end, so that it is read in greyscale and by the
+# colour-blind: Nuñez, Anderton and Renslow 2018, doi:10.1371/journal.pone.0199239.
+COLOUR_MAP = "cividis"
+
+QUANTITY_WORDS = {
+    "f": "forget gate f",
+    "i": "input gate i",
+    "g": "candidate g",
+    "o": "output gate o",
+    "c": "memory cell c",
+    "h": "hidden state h",
+}
+LINE_END = "⏎"
+_SIGNS = {" ": "␣", "\n": LINE_END, "\t": "⇥", "": "∅"}
+_LONGEST_NAME = 20  # letters of a step: a time with its zone
+_MOST_LINES, _LONGEST_COLUMN = 6, 13  # lines of a series, letters of a column's name
+_EVEN = 3.0  # up to which a scale by asinh looks even
+_ALIKE = 5.0  # by how much ranges of columns may differ that share a scale
+LETTER = 0.072  # inches of a letter of 8 points
+_CHARACTER, _WORD = 0.082, 0.105  # inches that the name of a step needs, upright and turned
+
+
+def step_name(name: str, length: int = _LONGEST_NAME) -> str:
+    """Returns what a step is called, a blank or an end of line as a sign that is seen."""
+    return _SIGNS.get(name) or shortened(name, length)
+
+
+def colour_scale(quantity: str, values: NDArray[Any]) -> Any:
+    """Returns which value has which colour: a norm of matplotlib.
+
+    Gates go from 0 to 1, the candidate and a hidden state without a projection from -1 to 1, all
+    evenly. A memory cell goes from -a to a, a being the largest |c|, by asinh(c): evenly up to
+    about 1, where tanh(c) bends, and by its logarithm beyond, for some units count to a hundred
+    while others say all between -1 and 1.
+
+    Args:
+        quantity: one of ``f, i, g, o, c, h``.
+        values: that are drawn.
+    """
+    colours = import_extra("matplotlib.colors", "inspect")
+    if quantity in "fio":
+        return colours.Normalize(0.0, 1.0)
+    top = float(np.abs(values).max()) or 1.0
+    if quantity == "c" or top > 1:
+        return colours.AsinhNorm(linear_width=1.0, vmin=-top, vmax=top)
+    return colours.Normalize(-1.0, 1.0)
+
+
+def add_bar(figure: Any, axes: Any, image: Any, words: str) -> None:
+    """Puts the bar that says which colour is which value beside axes.
+
+    Args:
+        figure: of the axes.
+        axes: with the image.
+        image: drawn with a scale of ``colour_scale``.
+        words: what the values are.
+    """
+    top = image.norm.vmax
+    ticks = None
+    if top > _EVEN:  # what asinh spreads, in numbers that are read at once
+        powers = [10.0**k for k in range(int(math.log10(top)) + 1)]
+        marks = powers if len(powers) > 1 else [1.0, 3.0]
+        ticks = [*(-mark for mark in reversed(marks)), 0.0, *marks]
+    bar = figure.colorbar(image, ax=axes, ticks=ticks, format="%g" if ticks else None)
+    if ticks is None and image.norm.vmin < 0:
+        bar.ax.yaxis.set_major_locator(import_extra("matplotlib.ticker", "inspect").MaxNLocator(6))
+        bar.ax.yaxis.set_major_formatter("{x:g}")
+    if ticks is None or len(ticks) > 5:
+        bar.ax.minorticks_off()
+    bar.set_label(words)
+
+
+def has_strip(axis: Axis) -> bool:
+    """Says whether numbers are drawn above the steps."""
+    return axis.values is not None and axis.kind in ("series", "spectrogram")
+
+
+def draw_strip(axes: Any, axis: Axis, steps: range, *, over_bar: bool = False) -> None:
+    """Draws the sequence itself: a spectrogram's bands upwards, or the lines of a series.
+
+    Args:
+        axes: where to; its x is the step.
+        axis: with values of (T, F).
+        steps: the part that is drawn.
+        over_bar: whether axes below have a bar of colours beside them, above which a legend has
+            room.
+    """
+    assert axis.values is not None
+    shown = axis.values[steps.start : steps.stop]
+    if axis.kind == "spectrogram":
+        axes.imshow(
+            shown.T,
+            origin="lower",
+            aspect="auto",
+            interpolation="nearest",
+            cmap="Greys",
+            extent=(steps.start - 0.5, steps.stop - 0.5, -0.5, shown.shape[1] - 0.5),
+        )
+        axes.set_ylabel("band")
+    else:
+        shown = shown[:, :_MOST_LINES]
+        columns = [*axis.columns, *map(str, range(len(axis.columns), shown.shape[1]))]
+        own = not _share_a_scale(shown)
+        for number in range(shown.shape[1]):
+            axes.plot(
+                steps,
+                _spread(shown[:, number]) if own else shown[:, number],
+                color=COLOURS[number % len(COLOURS)],
+                linestyle=DASHES[number % len(DASHES)],
+                linewidth=1.1,
+                label=shortened(columns[number], _LONGEST_COLUMN),
+            )
+        if own:
+            axes.set_yticks([])
+            axes.set_ylabel("each in its\nown range", fontsize="small")
+        if shown.shape[1] > 1:
+            legend = axes.legend(
+                frameon=False,
+                fontsize="x-small",
+                loc="upper left",
+                bbox_to_anchor=(1.0, 1.05),
+                handlelength=1.4,
+                handletextpad=0.5,
+            )
+            legend.set_in_layout(not over_bar)
+            for text in legend.get_texts():
+                text.set_parse_math(False)
+        else:
+            axes.set_ylabel(shortened(columns[0], 20), fontsize="small", parse_math=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlim(steps.start - 0.5, steps.stop - 0.5)
+    axes.tick_params(labelbottom=False, labelsize="small")
+
+
+def label_steps(axes: Any, axis: Axis, steps: range, width: float) -> None:
+    """Names the steps along x: characters and words on top where they fit, else some below.
+
+    Args:
+        axes: whose x is the step.
+        axis: whose names they are.
+        steps: the part that is drawn.
+        width: of the axes in inches.
+    """
+    names = [step_name(axis.names[step]) for step in steps]
+    room = width / len(steps)
+    axes.set_xlim(steps.start - 0.5, steps.stop - 0.5)
+    if axis.kind == "characters" and room >= _CHARACTER and max(map(len, names)) == 1:
+        _name_all(axes, names, steps, 0)
+    elif axis.kind in ("characters", "words") and room >= _WORD:
+        _name_all(axes, names, steps, 90)
+    else:
+        numbered = axis.kind in ("characters", "words")
+        words = [str(step) for step in steps] if numbered else names
+        every = math.ceil((max(map(len, words)) + 2) * LETTER / room)
+        if numbered:  # in steps of 1, 2, 5, 10, 20, 50 ...
+            power = 10 ** int(math.log10(every))
+            every = next(one * power for one in (1, 2, 5, 10) if one * power >= every)
+        first = -steps.start % every if numbered else 0
+        places = range(first, len(steps), every)
+        axes.set_xticks(
+            [steps[place] for place in places],
+            [words[place] for place in places],
+            fontsize="small",
+            parse_math=False,
+        )
+        counted = f"{axis.unit}, counted from 0" if numbered else axis.unit
+        axes.set_xlabel(f"{axis.name} ({counted})", parse_math=False)
+
+
+def label_units(axes: Any, units: NDArray[np.intp], height: float) -> None:
+    """Writes the numbers of the units beside the rows, where they fit.
+
+    Args:
+        axes: whose y is the row, downwards.
+        units: (U,) number of the unit in each row.
+        height: of the axes in inches.
+    """
+    room = height / len(units)
+    if room < 0.12:
+        axes.set_ylabel(f"{len(units)} units")
+        axes.set_yticks([])
+        return
+    axes.set_yticks(range(len(units)), [str(unit) for unit in units], fontsize=min(8, 60 * room))
+    axes.set_ylabel("unit")
+    axes.tick_params(axis="y", length=0)
+
+
+def _share_a_scale(values: NDArray[Any]) -> bool:
+    """Says whether columns of (T, F) can be read on one scale: neither is lost in another."""
+    columns = [column[np.isfinite(column)] for column in values.T]
+    moving = [column for column in columns if len(column) and np.ptp(column) > 0]
+    if len(moving) < 2:
+        return True
+    ranges = [float(np.ptp(column)) for column in moving]
+    whole = float(np.ptp(np.concatenate(moving)))
+    return max(ranges) <= _ALIKE * min(ranges) and whole <= _ALIKE * max(ranges)
+
+
+def _spread(column: NDArray[Any]) -> NDArray[Any]:
+    """Returns a column from 0 to 1."""
+    real = column[np.isfinite(column)]
+    if not len(real) or np.ptp(real) == 0:
+        return column * 0 + 0.5
+    return (column - real.min()) / np.ptp(real)
+
+
+def _name_all(axes: Any, names: list[str], steps: range, turn: int) -> None:
+    axes.xaxis.tick_top()
+    axes.set_xticks(list(steps), names, rotation=turn, fontsize=8, parse_math=False)
+    axes.tick_params(axis="x", length=0, pad=1)
