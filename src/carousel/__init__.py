@@ -9,8 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from carousel import data, engines, equations, errors, export, nn, options, tasks, training
+    from carousel import (
+        data,
+        engines,
+        equations,
+        errors,
+        export,
+        inspection,
+        nn,
+        options,
+        tasks,
+        training,
+    )
     from carousel.export import export_onnx
+    from carousel.inspection import inspect
     from carousel.nn import LSTM, LSTMCell, State, Trace, replace_lstm, restore_lstm, to_torch
     from carousel.tasks import load
     from carousel.tasks.forecasting import Forecaster
@@ -38,6 +50,8 @@ __all__ = [
     "errors",
     "export",
     "export_onnx",
+    "inspect",
+    "inspection",
     "load",
     "nn",
     "options",
@@ -57,6 +71,7 @@ _HOME = {
     "restore_lstm": "carousel.nn",
     "to_torch": "carousel.nn",
     "export_onnx": "carousel.export",
+    "inspect": "carousel.inspection",
     "RunOptions": "carousel.training",
     "Forecaster": "carousel.tasks.forecasting",
     "LanguageModel": "carousel.tasks.language_modeling",

@@ -67,6 +67,17 @@ def joined(features: AcousticFeatures, pieces: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([*(stream.feed(piece) for piece in pieces), stream.finish()])
 
 
+@pytest.mark.parametrize(("rate", "bins"), [(8_000, 23), (16_000, 12), (44_100, 40)])
+def test_a_tone_in_the_middle_of_a_filter_is_loudest_in_it(rate: int, bins: int) -> None:
+    features = AcousticFeatures(rate=rate, bins=bins)
+    assert len(features.middles) == bins
+    # Of the lowest filters, which are as narrow as a window's resolution, neighbours hear as much.
+    for number in range(bins // 2, bins):
+        tone = np.sin(2 * np.pi * features.middles[number] * np.arange(rate // 5) / rate)
+        found = features.compute(tone.astype(np.float32))[5:15]
+        assert (found.argmax(1) == number).all()
+
+
 @pytest.mark.parametrize(("rate", "bins"), [(8_000, 23), *((rate, 40) for rate in RATES)])
 def test_log_mel_is_the_formula(rate: int, bins: int) -> None:
     features = AcousticFeatures(rate=rate, bins=bins)

@@ -8,9 +8,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from carousel.cli.parameters import expanded
+from carousel.data.pictures import FORMATS
 from carousel.data.storage import check_file_target
 from carousel.errors import OptionError
-from carousel.tasks.drawing import FORMATS
 
 FORECASTING = "forecasting"
 LANGUAGE_MODELING = "language-modeling"
@@ -43,5 +43,5 @@ def check_place(path: Path | None, force: bool) -> None:
 def check_ending(option: str, path: Path | None, endings: tuple[str, ...]) -> None:
     """Refuses a file of a kind that is not written."""
     if path is not None and path.suffix.lower() not in endings:
-        known = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        known = " or ".join(filter(None, (", ".join(endings[:-1]), endings[-1])))
         raise OptionError(f"{option} expects a name ending in {known}, got {path.name!r}")

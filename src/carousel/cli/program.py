@@ -22,6 +22,7 @@ def build() -> App:
     from carousel.cli.evaluate import evaluate
     from carousel.cli.fit import fit
     from carousel.cli.info import info
+    from carousel.cli.inspect import inspect
     from carousel.cli.predict import predict
 
     app = App(
@@ -35,6 +36,7 @@ def build() -> App:
     app.command(fit)
     app.command(evaluate)
     app.command(predict)
+    app.command(inspect)
     app.command(info)
     return app
 
@@ -89,7 +91,7 @@ def _verb(words: Sequence[str]) -> Sequence[str]:
 
     if words[:1] == ["fit"]:
         return words[:2] if words[1:2] and words[1] in TASKS else words[:1]
-    return [word for word in words[:1] if word in ("evaluate", "predict", "info")]
+    return [word for word in words[:1] if word in ("evaluate", "predict", "inspect", "info")]
 
 
 def _version() -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from carousel.data.extras import import_extra
 from carousel.errors import OptionError
@@ -94,6 +94,12 @@ class AcousticFeatures:
     def frame_seconds(self) -> float:
         """Seconds from one frame to the next: 0.01, or what of it is whole samples."""
         return self._shift / self.rate
+
+    @property
+    def middles(self) -> Float64[np.ndarray, " B"]:
+        """Where each of the B filters is highest, in Hz: evenly apart on the mel scale."""
+        low, high = (1127 * np.log1p(end / 700) for end in (LOWEST, self.rate / 2))
+        return 700 * np.expm1(np.linspace(low, high, self.bins + 2)[1:-1] / 1127)
 
     def frames_of(self, samples: int) -> int:
         """Returns T, the frames of so many samples: one for each 10 ms, rounded, half upwards."""

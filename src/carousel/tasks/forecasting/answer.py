@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from carousel.data.answers import repeated_rows, stamp_column, write_table
+from carousel.errors import DataError
 from carousel.tasks.forecasting.ahead import read_ahead
 from carousel.tasks.forecasting.data import Panel
 from carousel.tasks.forecasting.fitted import Fitted, Told
@@ -26,15 +27,20 @@ def next_quantiles(
     context = fitted.plan.context
     silent = panel.ends_silent(context)
     if silent.any():
-        s = int(np.argmax(silent))
-        raise panel.table.error(
-            f"series {panel.ids[s]!r} has no value in its last {min(context, panel.lengths[s])} "
-            f"steps to start from; give rows with values, or leave the series out",
-            column=fitted.options.target,
-        )
+        raise silent_series(panel, int(np.argmax(silent)), context)
     windows = fitted.windows(panel, panel.lengths, ahead)
     series = torch.arange(len(panel.ids))
     return fitted.quantiles(windows, series, torch.from_numpy(panel.lengths), progress)
+
+
+def silent_series(panel: Panel, series: int, context: int) -> DataError:
+    """Returns what is wrong with a series without a value in the last ``context`` rows."""
+    return panel.table.error(
+        f"series {panel.ids[series]!r} has no value in its last "
+        f"{min(context, panel.lengths[series])} steps to start from; give rows with values, or "
+        f"leave the series out",
+        column=panel.target_name,
+    )
 
 
 def draw(fitted: Fitted, panel: Panel, quantiles: np.ndarray, path: str | Path) -> Path:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from carousel.errors import DataError, ModelError, OptionError
+from carousel.inspection.inspection import Inspection
 from carousel.tasks.forecasting.answer import draw, forecast_frame, next_quantiles
 from carousel.tasks.forecasting.calendar import calendar_cycles
 from carousel.tasks.forecasting.card import write_card
@@ -17,6 +18,7 @@ from carousel.tasks.forecasting.covariates import CovariateScaler
 from carousel.tasks.forecasting.data import TASK, Panel, options_for, read_panel
 from carousel.tasks.forecasting.evaluation import backtest
 from carousel.tasks.forecasting.fitted import Fitted, Told, make_network
+from carousel.tasks.forecasting.inspecting import SeriesInspectionOptions, inspected_series
 from carousel.tasks.forecasting.memory import Memory
 from carousel.tasks.forecasting.options import ForecastingOptions
 from carousel.tasks.forecasting.plan import Plan, make_plan
@@ -29,7 +31,7 @@ from carousel.tasks.forecasting.training import (
 )
 from carousel.tasks.forecasting.windows import Scalers, Windows
 from carousel.tasks.model_folder import ModelFolder
-from carousel.tasks.trained import TrainedModel, check_run
+from carousel.tasks.trained import TrainedModel, check_run, chosen_options
 from carousel.training import Progress, RunOptions, TrainingResult, train
 
 _MOST_STEPS = 1_000_000
@@ -222,6 +224,42 @@ class Forecaster(TrainedModel[Fitted]):
         fitted = self._ready("plot")
         panel = fitted.read(data)
         return draw(fitted, panel, next_quantiles(fitted, panel, future), path)
+
+    def inspect(
+        self,
+        data: Any = None,
+        *,
+        future: Any = None,
+        flow: bool = False,
+        options: SeriesInspectionOptions | None = None,
+        **values: Any,
+    ) -> Inspection:
+        """Forecasts what follows one series, and returns every value that the layers had at that.
+
+        Args:
+            data: as for ``predict``: a path, ``sample:NAME``, a frame, or None for the last rows
+                that the model has seen.
+            future: as for ``predict``.
+            flow: whether to work out how far gradients reach back in each layer.
+            options: what is looked at, or
+            **values: fields of ``SeriesInspectionOptions`` by name, such as ``series="a"``.
+
+        Returns:
+            The axis "past", the window before the horizon with what the encoder reads there, in the
+            units of the data; and the axis "horizon", with the forecast. A layer reads several rows
+            in one step (``patch``), of which an axis shows the mean. Where it is asked for, what
+            the values of each step of the past did for the forecast of one row.
+
+        Raises:
+            DataError: as for ``predict``.
+            OptionError: for an option out of range, or a series that is not there (names the
+                nearest).
+        """
+        fitted = self._ready("inspect")
+        chosen = chosen_options(SeriesInspectionOptions, options, values)
+        panel = self._memory("inspect").panel if data is None else fitted.read(data)
+        seen = inspected_series(fitted, panel, future, chosen)
+        return seen.with_gradients() if flow else seen
 
     @classmethod
     def _restored(cls, folder: ModelFolder) -> Fitted:

@@ -9,6 +9,7 @@ from typing import Any
 from carousel.data.tokenizers import Tokenizer
 from carousel.decoding.sampling import SamplingOptions
 from carousel.errors import DataError, OptionError
+from carousel.inspection.inspection import Inspection
 from carousel.tasks.language_modeling.adaptation import AdaptationOptions
 from carousel.tasks.language_modeling.card import write_card
 from carousel.tasks.language_modeling.data import TASK, open_texts, options_for, tokenize
@@ -19,6 +20,7 @@ from carousel.tasks.language_modeling.generation import (
     generated_tokens,
     prompt_tokens,
 )
+from carousel.tasks.language_modeling.inspecting import TextInspectionOptions, inspected_text
 from carousel.tasks.language_modeling.network import LanguageNetwork
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.report import Report
@@ -133,6 +135,40 @@ class LanguageModel(TrainedModel[Fitted]):
             DataError: for an empty text, or a character that the model does not know.
         """
         return score_text(self._ready("score"), text)
+
+    def inspect(
+        self,
+        text: str,
+        *,
+        flow: bool = False,
+        options: TextInspectionOptions | None = None,
+        **values: Any,
+    ) -> Inspection:
+        """Reads a text and returns every value that its layers had at each of its tokens.
+
+            print(model.inspect('She said "no" (twice).', explain="both"))
+
+        Args:
+            text: the text itself and no path, as for ``score``, ``generate`` and ``carousel
+                predict``; it is read as a document of its own, from its begin.
+            flow: whether to work out how far gradients reach back in each layer.
+            options: what is looked at, or
+            **values: fields of ``TextInspectionOptions`` by name, such as ``explain="both"``.
+
+        Returns:
+            The axis "text", a step a token: its values are those behind it. Beside it run what a
+            reader knows at each: the position in line and word, indentation, quotes and brackets.
+            Where it is asked for, what each token did for the log-probability of a later one.
+
+        Raises:
+            DataError: for an empty text, one that is too long, or a character that the model does
+                not know.
+            OptionError: for an option out of range.
+        """
+        fitted = self._ready("inspect")
+        chosen = chosen_options(TextInspectionOptions, options, values)
+        seen = inspected_text(fitted, text, chosen)
+        return seen.with_gradients() if flow else seen
 
     def generate(
         self,

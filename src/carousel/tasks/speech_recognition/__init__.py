@@ -1,5 +1,8 @@
 """Speech recognition: recordings and what was said in, a recogniser of one's own out."""
 
+from carousel.tasks.speech_recognition.inspecting import (
+    SoundInspectionOptions as SoundInspectionOptions,
+)
 from carousel.tasks.speech_recognition.model import Recognizer as Recognizer
 from carousel.tasks.speech_recognition.options import RecognitionOptions as RecognitionOptions
 from carousel.tasks.speech_recognition.recognition import ListeningOptions as ListeningOptions

@@ -7,21 +7,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from carousel.errors import DataError, OptionError
+from carousel.inspection.inspection import Inspection
 from carousel.tasks.model_folder import ModelFolder
 from carousel.tasks.speech_recognition.card import write_card
 from carousel.tasks.speech_recognition.data import TASK, options_for
 from carousel.tasks.speech_recognition.evaluation import evaluate_recordings, recordings_to_score
 from carousel.tasks.speech_recognition.fitted import Fitted
 from carousel.tasks.speech_recognition.fitting import fitted_to
+from carousel.tasks.speech_recognition.inspecting import SoundInspectionOptions, inspected_sound
 from carousel.tasks.speech_recognition.network import AcousticNetwork
 from carousel.tasks.speech_recognition.options import RecognitionOptions
 from carousel.tasks.speech_recognition.recognition import ListeningOptions, Search, Transcript
 from carousel.tasks.speech_recognition.report import Report
 from carousel.tasks.speech_recognition.streaming import RecognitionStream, latency_seconds
 from carousel.tasks.speech_recognition.transcribing import (
+    check_sound,
     frames_of_samples,
     transcribed,
     transcribed_files,
@@ -150,15 +151,9 @@ class Recognizer(TrainedModel[Fitted]):
         """
         fitted = self._ready("transcribe with")
         search = Search(fitted, chosen_options(ListeningOptions, listening, values))
+        check_sound(sound, rate)
         if isinstance(sound, str | Path):
-            if rate is not None:
-                raise OptionError("rate: a file says its rate itself; leave it out")
             return transcribed_files(fitted, [str(sound)], search)[0]
-        if not isinstance(sound, np.ndarray):
-            raise DataError(
-                f"expected the path of a file, or samples as a NumPy array, got "
-                f"{type(sound).__name__}; give several files one by one, or to transcripts"
-            )
         return transcribed(fitted, [frames_of_samples(fitted, sound, rate)], search)[0]
 
     def transcripts(
@@ -175,6 +170,38 @@ class Recognizer(TrainedModel[Fitted]):
             raise DataError(f"expected a list of files, got {str(files)[:40]!r}; give [file]")
         search = Search(fitted, chosen_options(ListeningOptions, listening, values))
         return transcribed_files(fitted, [str(path) for path in files], search, progress)
+
+    def inspect(
+        self,
+        sound: Any,
+        *,
+        rate: int | None = None,
+        flow: bool = False,
+        options: SoundInspectionOptions | None = None,
+        **values: Any,
+    ) -> Inspection:
+        """Hears a recording and returns every value that the layers had at each step.
+
+        Args:
+            sound: path of a file, or samples, as for ``transcribe``.
+            rate: of samples, Hz; a file says it itself.
+            flow: whether to work out how far gradients reach back in each layer.
+            options: what is looked at, or
+            **values: fields of ``SoundInspectionOptions`` by name, such as ``start=1.5``.
+
+        Returns:
+            The axis "recording", a step for each time that the layers have, with the mean of the
+            features that it stands for. Where it is asked for, what each step of the sound did for
+            the log-probability of a symbol.
+
+        Raises:
+            DataError: for what cannot be read, has no frame, or is too long to be read whole.
+            OptionError: for an option out of range.
+        """
+        fitted = self._ready("inspect")
+        chosen = chosen_options(SoundInspectionOptions, options, values)
+        seen = inspected_sound(fitted, sound, rate, chosen)
+        return seen.with_gradients() if flow else seen
 
     def stream(
         self, rate: int, *, listening: ListeningOptions | None = None, **values: Any

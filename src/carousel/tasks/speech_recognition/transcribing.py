@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,23 @@ from carousel.tasks.speech_recognition.recognition import Search, Transcript, he
 
 _FRAMES_AT_ONCE = 16_000
 _FILES_AT_ONCE = 64
+
+
+def check_sound(sound: Any, rate: int | None) -> None:
+    """Refuses what is neither the path of a file nor samples, and a rate of a file.
+
+    Args:
+        sound: as ``Recognizer.transcribe`` takes it.
+        rate: of samples, Hz.
+    """
+    if isinstance(sound, str | Path):
+        if rate is not None:
+            raise OptionError("rate: a file says its rate itself; leave it out")
+    elif not isinstance(sound, np.ndarray):
+        raise DataError(
+            f"expected the path of a file, or samples as a NumPy array, got "
+            f"{type(sound).__name__}; give several files one by one, or to transcripts"
+        )
 
 
 def frames_of_samples(fitted: Fitted, samples: Any, rate: int | None) -> Float32[np.ndarray, "T F"]:

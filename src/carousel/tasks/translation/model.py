@@ -10,6 +10,7 @@ from typing import Any, overload
 from carousel.data.ready import ready_groups
 from carousel.decoding.beam_search import BeamOptions
 from carousel.errors import DataError, OptionError
+from carousel.inspection.inspection import Inspection
 from carousel.tasks.model_folder import ModelFolder
 from carousel.tasks.trained import TrainedModel, check_run, chosen_options
 from carousel.tasks.translation.aligning import aligned
@@ -18,6 +19,7 @@ from carousel.tasks.translation.data import TASK, Tokenizers, options_for
 from carousel.tasks.translation.evaluation import evaluate_pairs, pairs_to_score
 from carousel.tasks.translation.fitted import Fitted
 from carousel.tasks.translation.fitting import fitted_to
+from carousel.tasks.translation.inspecting import SentenceInspectionOptions, inspected_sentence
 from carousel.tasks.translation.network import TranslationNetwork
 from carousel.tasks.translation.options import TranslationOptions
 from carousel.tasks.translation.report import Report
@@ -220,6 +222,39 @@ class Translator(TrainedModel[Fitted]):
         _check_list(sources)
         _check_list(targets)
         return aligned(fitted, sources, targets)
+
+    def inspect(
+        self,
+        text: str,
+        *,
+        flow: bool = False,
+        options: SentenceInspectionOptions | None = None,
+        **values: Any,
+    ) -> Inspection:
+        """Translates a sentence and returns every value that the layers had at that.
+
+        Args:
+            text: a sentence, itself and no path.
+            flow: whether to work out how far gradients reach back in each layer.
+            options: what is looked at, or
+            **values: fields of ``SentenceInspectionOptions`` by name, such as ``target=`` a
+                translation to read in place of the model's own.
+
+        Returns:
+            The axis "source", which the encoder reads in both directions, and the axis "target",
+            with the subword that the decoder writes at each step, having read the one before it;
+            and what each attended to. Of a model of several networks the values are those of one.
+            Where it is asked for, what each subword of the source did for the log-probability of
+            each of the target.
+
+        Raises:
+            DataError: for what is no sentence, or far longer than one.
+            OptionError: for an option out of range.
+        """
+        fitted = self._ready("inspect")
+        chosen = chosen_options(SentenceInspectionOptions, options, values)
+        seen = inspected_sentence(fitted, text, chosen)
+        return seen.with_gradients() if flow else seen
 
     @classmethod
     def _restored(cls, folder: ModelFolder) -> Fitted:
