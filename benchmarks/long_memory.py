@@ -48,7 +48,7 @@ PROBLEMS: Mapping[str, tuple[Problem, Recipe, int]] = {
             hidden_size=64,
             batch_size=32,
             learning_rate=4e-3,
-            seconds=200,
+            seconds=180,
             lengths=(30, 60, 100, 200, 400, 600),
             chrono=600,
             good=3e-4,
@@ -63,7 +63,7 @@ PROBLEMS: Mapping[str, tuple[Problem, Recipe, int]] = {
             hidden_size=96,
             batch_size=32,
             learning_rate=4e-3,
-            seconds=360,
+            seconds=300,
             lengths=(10, 15, 25, 40, 60, 100, 160, 250, 400, 630, 1_000),
             chrono=1_000,
             good=1e-4,
@@ -78,11 +78,11 @@ PROBLEMS: Mapping[str, tuple[Problem, Recipe, int]] = {
             hidden_size=32,
             batch_size=64,
             learning_rate=5e-3,
-            seconds=30,
+            seconds=25,
             lengths=(100,),
             chrono=100,
         ),
-        5,
+        3,
     ),
     "temporal order, three symbols": (
         TemporalOrder(symbols=3),
@@ -90,18 +90,18 @@ PROBLEMS: Mapping[str, tuple[Problem, Recipe, int]] = {
             hidden_size=32,
             batch_size=64,
             learning_rate=5e-3,
-            seconds=30,
+            seconds=25,
             lengths=(100,),
             chrono=100,
         ),
-        5,
+        3,
     ),
     "reber": (
         Reber(),
         Recipe(
-            hidden_size=32, batch_size=64, learning_rate=1e-2, seconds=30, lengths=(0,), chrono=20
+            hidden_size=32, batch_size=64, learning_rate=1e-2, seconds=25, lengths=(0,), chrono=20
         ),
-        5,
+        3,
     ),
 }
 

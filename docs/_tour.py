@@ -28,7 +28,7 @@ Have the patricians of you. For your wants,
 Your suffering in this dearth, you may as well
 Strike at the heaven with your staves.
 """
-TRACK = "position in the line"
+TRACK = "position in line"
 DIGITS = 6  # behind the point
 
 
