@@ -50,7 +50,8 @@ def _over_time(axis: Any, cells: Mapping[str, Any], name: str, title: str) -> No
         points = [point for point in runs[0]["points"] if point[2] == longest]
         minutes = [point[0] / 60 for point in points]
         label = cell if points else f"{cell}: never got there"
-        axis.plot(minutes, [point[3] for point in points], dash, color=colour, label=label)
+        losses = [point[3] for point in points]
+        axis.plot(minutes, losses, dash, color=colour, label=label, marker=".")
     level, words = _FORGETFUL[name]
     axis.axhline(level, color="black", linewidth=0.8)
     axis.annotate(words, (0.01, level), xycoords=("axes fraction", "data"), va="bottom", size=9)

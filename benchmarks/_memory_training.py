@@ -44,7 +44,8 @@ class Recipe:
         lengths: of the problem: the last one is what is asked for; those before are trained on
             until few sequences are wrong.
         chrono: longest memory that the biases are drawn for, in steps.
-        good: validation loss at which it is enough; None to go by what is wrong alone.
+        good: validation loss at which it is enough.
+        faultless: whether no validation sequence may be wrong then.
         passed: share of wrong validation sequences up to which a length is passed.
         every: steps between two validations.
     """
@@ -55,7 +56,8 @@ class Recipe:
     seconds: float
     lengths: Sequence[int]
     chrono: int
-    good: float | None = None
+    good: float
+    faultless: bool = False
     passed: float = 0.0
     every: int = 50
 
@@ -153,10 +155,10 @@ def learn(
         if (place, -point.loss) > (best[0], -best[1]):
             best, kept = (place, point.loss), copy.deepcopy(network.state_dict())
         is_last = place == len(recipe.lengths) - 1
-        enough = point.loss <= recipe.good if recipe.good is not None else point.wrong == 0
+        enough = _is_enough(recipe, point.loss, point.wrong)
         if is_last and enough and passed < 1:  # by chance, perhaps: others are asked, and more
             seen = _score(network, problem, [seed, 3], _TESTED, length)
-            enough = seen[0] <= recipe.good if recipe.good is not None else seen[1] == 0
+            enough = _is_enough(recipe, *seen)
         if passed >= 1 or (is_last and enough):
             break
         if not is_last and point.wrong <= recipe.passed:
@@ -164,6 +166,10 @@ def learn(
     network.load_state_dict(kept)
     found.loss, found.wrong = _score(network, problem, [seed, 2], _TESTED, recipe.lengths[-1])
     return found
+
+
+def _is_enough(recipe: Recipe, loss: float, wrong: float) -> bool:
+    return loss <= recipe.good and not (recipe.faultless and wrong)
 
 
 @torch.no_grad()

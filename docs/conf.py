@@ -32,6 +32,7 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 napoleon_custom_sections = [("Reference", "References"), ("Raises (on construction)", "Raises")]
 
+html_static_path = ["_static"]
 html_theme = "alabaster"
 html_theme_options = {
     "description": "The LSTM, end to end",

@@ -20,6 +20,7 @@ RECIPE = Recipe(
     seconds=1e-6,
     lengths=(20,),
     chrono=20,
+    good=0.0,
     every=1,
 )
 PROBLEMS: dict[str, tuple[Problem, int]] = {

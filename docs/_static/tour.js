@@ -11,14 +11,14 @@
     return (value < 0 ? "−" : "") + shown; // a real minus sign, as wide as a digit
   }
 
-  function gate(letter, sums) {
-    return (unit, t) => `${letter}<sub>t</sub> = σ(${number(unit[sums][t])}) = <b>${number(unit[letter === "C̃" ? "g" : letter][t])}</b>`;
+  function gate(letter) {
+    return (unit, t) => `${letter}<sub>t</sub> = σ(${number(unit[`${letter}_sum`][t])}) = <b>${number(unit[letter][t])}</b>`;
   }
 
   const EQUATIONS = {
-    f: gate("f", "f_sum"),
-    i: gate("i", "i_sum"),
-    o: gate("o", "o_sum"),
+    f: gate("f"),
+    i: gate("i"),
+    o: gate("o"),
     g: (unit, t) => `C̃<sub>t</sub> = tanh(${number(unit.g_sum[t])}) = <b>${number(unit.g[t])}</b>`,
     c: (unit, t) => {
       const before = t > 0 ? unit.c[t - 1] : unit.before_c;
@@ -68,7 +68,7 @@
       at = Math.max(0, Math.min(signs.length - 1, t));
       signs[at].classList.add("tour-here");
       const sign = data.text[at] === "\n" ? "line end" : data.text[at] === " " ? "blank" : `“${data.text[at]}”`;
-      equation.innerHTML = ""; // the sign is a user's text: never HTML
+      equation.replaceChildren();
       const label = document.createElement("span");
       label.className = "tour-sign";
       label.textContent = `at ${sign}: `;
