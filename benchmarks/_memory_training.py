@@ -164,7 +164,7 @@ def learn(
         if not is_last and point.wrong <= recipe.passed:
             place += 1
     network.load_state_dict(kept)
-    found.loss, found.wrong = _score(network, problem, [seed, 2], _TESTED, recipe.lengths[-1])
+    found.loss, found.wrong = _score(network, problem, [seed, 5], _TESTED, recipe.lengths[-1])
     return found
 
 
