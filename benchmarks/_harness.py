@@ -221,7 +221,9 @@ def run(
     outcome = measure(arguments)
     record = {
         "benchmark": script.stem,
-        "command": " ".join(["python", f"benchmarks/{script.name}", *sys.argv[1:]]),
+        "command": " ".join(
+            ["python", f"benchmarks/{script.name}", *map(_plain_word, sys.argv[1:])]
+        ),
         "commit": commit,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": where,
@@ -252,6 +254,11 @@ def run(
             outcome.plot(RESULTS / f"{script.stem}.svg")
         _results.PAGE.write_text(_results.page(RESULTS), encoding="utf-8")
     print(line)
+
+
+def _plain_word(word: str) -> str:
+    """Returns a word of the command line, of a path on this machine its last part."""
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 def _plain(table: Table) -> dict[str, Any]:

@@ -72,11 +72,14 @@ def test_the_record_does_not_name_the_computer(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["benchmarks/kettle.py"])
     monkeypatch.setattr(platform, "node", lambda: "a-name-of-a-computer")
-    _harness.run(found)
+    monkeypatch.setattr(sys, "argv", ["benchmarks/kettle.py", "--cups", "/home/somebody/cups"])
+    cups = {"--cups": {"help": "where they are"}}
+    _harness.run(found, options=cups)
     written = json.loads((results / "kettle.json").read_text("utf-8"))
     assert list(written["machine"]) == ["cpu", "cores", "memory_gib", "system"]
     assert written["machine"]["cores"] >= 1
     assert "a-name-of-a-computer" not in json.dumps(written)
+    assert written["command"] == "python benchmarks/kettle.py --cups cups"
 
 
 def test_quick_writes_nothing(
