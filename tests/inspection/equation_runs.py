@@ -16,6 +16,12 @@ LETTERS = {"f": "f", "i": "i", "g": "C_tilde", "o": "o", "c": "C", "h": "h"}
 
 Values = dict[str, Tensor]
 
+DOUBLE = {"dtype": torch.float64}
+
+
+def draw(*shape: int) -> Tensor:
+    return torch.randn(*shape, **DOUBLE)
+
 
 def layer_by_equations(
     parameters: list[Tensor], x: Tensor, h: Tensor, c: Tensor, *, backwards: bool = False

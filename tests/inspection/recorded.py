@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from tests.inspection import small_inspections
+from tests.inspection.recorded_layers import textbook
 
 from carousel import LSTM
-from carousel.equations import GateWeights, Step, from_packed, step
+from carousel.equations import Step, step
 from carousel.inspection.contents import (
     AttentionMap,
     Attribution,
@@ -73,9 +75,7 @@ def traced(
 
 def text_axis(text: str = TEXT, name: str = "text") -> Axis:
     """A text of characters, with a track that says whether a quote is open."""
-    quoted = np.cumsum([letter == '"' for letter in text]) % 2
-    tracks = {"inside quotes": quoted.astype(np.float32)}
-    return Axis(name=name, kind="characters", names=list(text), tracks=tracks, unit="character")
+    return small_inspections.text_axis(text, name)
 
 
 def word_axis(words: str, name: str) -> Axis:
@@ -172,13 +172,6 @@ def planted(on: list[tuple[int, int]], T: int = 60, H: int = 8) -> Contents:
     )
     axis = Axis(name="text", kind="characters", names=[chr(97 + t % 26) for t in range(T)])
     return Contents(title="planted", axes={"text": axis}, layers={"l0": layer})
-
-
-def textbook(layer: LayerValues) -> GateWeights:
-    """Returns the textbook's weights of a layer, in float64."""
-    assert layer.weights is not None
-    packed = (layer.weights.input, layer.weights.recurrent, layer.weights.bias)
-    return from_packed(*(torch.as_tensor(each).double() for each in packed))
 
 
 def exact_step(layer: LayerValues, t: int) -> Step:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from carousel.equations import Step, from_packed, step
+from carousel.equations import GateWeights, Step, from_packed, step
 from carousel.inspection.contents import CellWeights, LayerValues
 
 
@@ -61,7 +61,7 @@ def inputs(layer: LayerValues) -> Tensor:
     return double(layer.inputs[::-1].copy() if layer.reverse else layer.inputs)
 
 
-def textbook(layer: LayerValues):
+def textbook(layer: LayerValues) -> GateWeights:
     """The textbook's weights of a layer, in float64."""
     assert layer.weights is not None
     own = layer.weights

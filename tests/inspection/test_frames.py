@@ -14,10 +14,10 @@ from tests.inspection.small_inspections import TEXT, layer, rich, seen, series_a
 
 import carousel.nn
 from carousel.errors import MissingDependencyError, OptionError, ShapeError
+from carousel.inspection.contents import QUANTITIES
 from carousel.inspection.frames import contents_frame, trace_frame
 from carousel.inspection.inspection import Inspection
 
-LETTERS = ["f", "i", "g", "o", "c", "h"]
 T, B, I, H = 5, 3, 4, 6  # noqa: E741
 
 
@@ -36,7 +36,10 @@ def test_every_value_of_an_inspection_is_there_once(library: str) -> None:
     found = rows(contents_frame(seen(), library))
     expected = [
         {"layer": name, "step": t, "name": TEXT[t], "unit": h}
-        | {letter: pytest.approx(getattr(values, letter)[t, h], rel=0, abs=0) for letter in LETTERS}
+        | {
+            letter: pytest.approx(getattr(values, letter)[t, h], rel=0, abs=0)
+            for letter in QUANTITIES
+        }
         for name, values in seen().layers.items()
         for t in range(len(TEXT))
         for h in range(6)
@@ -115,7 +118,7 @@ def test_every_value_of_a_trace_is_there_once(library: str, P: int, batch_first:
     assert len(set(places)) == len(found)
     for row in found[::7]:  # no divisor of any size, so that all places have their turn
         t, b, h = row["step"], row["sequence"], row["unit"]
-        for letter in LETTERS:
+        for letter in QUANTITIES:
             values = getattr(trace[row["layer"]], letter).detach()
             one = values[b, t] if batch_first else values[t, b]
             assert row[letter] == (float(one[h]) if h < len(one) else None)

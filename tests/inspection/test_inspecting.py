@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from tests.inspection.equation_runs import (
+    DOUBLE,
     assert_each_step,
     assert_values,
+    draw,
     layer_by_equations,
     stack_by_equations,
 )
@@ -21,12 +23,6 @@ from carousel.inspection.gradient_flow import gradient_flow
 from carousel.inspection.inspection import Inspection
 
 T, B, I, H = 7, 3, 5, 6  # noqa: E741
-DOUBLE = {"dtype": torch.float64}
-
-
-def draw(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape, dtype=torch.float64)
-
 
 STACKS: dict[str, dict[str, Any]] = {
     "one layer": {},
@@ -154,11 +150,8 @@ def test_a_second_direction_made_by_hand_is_turned_round() -> None:
     model = TwoWays()
     x, zeros = draw(T, B, I), torch.zeros(H, **DOUBLE)
     seen = carousel.inspect(model, x, row=1)
-    assert {name: layer.reverse for name, layer in seen.layers.items()} == {
-        "ahead": False,
-        "back": True,
-        "above.l0": False,
-    }
+    reverse = {name: layer.reverse for name, layer in seen.layers.items()}
+    assert reverse == {"ahead": False, "back": True, "above.l0": False}
     assert list(seen.axes) == ["input"]
     weights = list(model.back.parameters())
     expected = layer_by_equations(weights, x[:, 1], zeros, zeros, backwards=True)
@@ -207,11 +200,8 @@ class Translating(torch.nn.Module):
 def test_encoder_and_decoder_have_an_axis_each(steps: int) -> None:
     model, tokens = Translating(), torch.randint(10, (T, B))
     seen = carousel.inspect(model, tokens, steps, names="letters", row=1)
-    assert {name: layer.axis for name, layer in seen.layers.items()} == {
-        "encoder.l0": "encoder",
-        "encoder.l1": "encoder",
-        "decoder": "decoder",
-    }
+    axes = {name: layer.axis for name, layer in seen.layers.items()}
+    assert axes == {"encoder.l0": "encoder", "encoder.l1": "encoder", "decoder": "decoder"}
     assert {name: len(axis) for name, axis in seen.axes.items()} == {"encoder": T, "decoder": steps}
     assert "".join(seen.axes["encoder"].names) == "letters"
     with torch.no_grad():

@@ -225,6 +225,7 @@ def test_gradients_attention_and_attributions_are_shown_where_there_are_some(pag
         assert f"step {column} " in said
         assert f"{weights[row, column]:.3f}" in said
     page.value("carousel.change({layer: 'decoder.lstm.l1'})")
+    assert page.problems() == []
     page.open(traced(text_axis()))
     assert page.value("document.getElementById('attention-card').hidden") is True
     assert page.value("document.getElementById('flow-empty').hidden") is False

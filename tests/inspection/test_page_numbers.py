@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from tests.inspection.browser import Page, one_page
-from tests.inspection.recorded import exact_step, text_axis, textbook, traced
+from tests.inspection.equation_runs import LETTERS
+from tests.inspection.recorded import exact_step, text_axis, traced
+from tests.inspection.recorded_layers import textbook
 
 from carousel.inspection import page as page_module
 from carousel.inspection.contents import Contents, LayerValues
@@ -69,9 +71,6 @@ def test_the_numbers_are_those_of_the_equations(
     assert page.problems() == []
 
 
-LETTERS = {"f": "f", "i": "i", "g": "C_tilde", "o": "o", "c": "C", "h": "h"}
-
-
 def exact_parts(layer: LayerValues, gate: str, t: int, unit: int) -> dict[str, float]:
     """Returns the parts of a gate's sum in float64: W h + V x + b."""
     letter = "c" if gate == "g" else gate
@@ -128,11 +127,56 @@ def test_the_picture_shows_the_values(page: Page, theme: str) -> None:
         shades = page.value("carousel.shades()")["sequential" if quantity == "f" else "diverging"]
         high = 1.0 if quantity == "f" else np.abs(values).max()
         low = 0.0 if quantity == "f" else -high
-        level = np.clip(np.floor((values - low) / (high - low) * 256), 0, 255).astype(int)
-        wanted = np.array(shades)[level][:, order].T & 0xFFFFFF
+        wanted = coloured(values, shades, low, high)[:, order].T
         # The cursor's own lines cover one row and one column.
         same = np.array(seen) == wanted
         assert same[1:, 1:].all()
+
+
+def coloured(
+    values: np.ndarray, shades: list[int], low: float | np.ndarray, high: float | np.ndarray
+) -> np.ndarray:
+    """Returns the colours, red lowest, of values that a range of shades shows."""
+    level = np.clip(np.floor((values - low) / (high - low) * 256), 0, 255).astype(int)
+    return np.array(shades)[level] & 0xFFFFFF
+
+
+def test_a_picture_that_waits_for_other_values_keeps_its_own_shades(page: Page) -> None:
+    contents = traced(text_axis())
+    page.open(contents)
+    layer = contents.layers["lstm.l0"]
+    T, H = layer.c.shape
+    seen = page.run(f"{WAITING} const waiting = {PIXELS}; {READ} return waiting;", T, H)
+    largest = np.abs(layer.c.astype(np.float64)).max(0)
+    shades = page.value("carousel.shades()")
+    wanted = coloured(layer.c.astype(np.float64), shades["diverging"], -largest, largest).T
+    assert (np.array(seen) == wanted)[1:, 1:].all()
+    seen = page.value(PIXELS, T, H)
+    values = layer.o.astype(np.float64)
+    wanted = coloured(values, shades["sequential"], 0.0, values.max(0)).T
+    assert (np.array(seen) == wanted)[1:, 1:].all()
+
+
+# Another layer's gate is asked for, and for a frame its values are not there yet; then the layer
+# that was shown before is asked for the same gate.
+WAITING = """
+  const { arrayBuffer } = Response.prototype;
+  let read;
+  const asked = new Promise((resolve) => { read = resolve; });
+  Response.prototype.arrayBuffer = async function () {
+    await asked;
+    return arrayBuffer.call(this);
+  };
+  carousel.change({ layer: "lstm.l1", scale: "unit" });
+  carousel.change({ quantity: "o" });
+  await frame();
+"""
+READ = """
+  read();
+  Response.prototype.arrayBuffer = arrayBuffer;
+  carousel.change({ layer: "lstm.l0" });
+  await frame();
+"""
 
 
 # The colour in the middle of each cell, a little off it, row by row.

@@ -6,18 +6,19 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.inspection.equation_runs import assert_each_step, assert_values, layer_by_equations
+from tests.inspection.equation_runs import (
+    DOUBLE,
+    assert_each_step,
+    assert_values,
+    draw,
+    layer_by_equations,
+)
 
 import carousel
 from carousel.errors import OptionError, ShapeError
 from carousel.inspection.recording import record, selects
 
 T, B, I, H = 6, 3, 4, 5  # noqa: E741
-DOUBLE = {"dtype": torch.float64}
-
-
-def draw(*shape: int) -> torch.Tensor:
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 class Loop(torch.nn.Module):

@@ -17,18 +17,16 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from carousel.errors import OptionError, ShapeError, unknown_name
-from carousel.inspection.contents import KINDS, Array, Axis, GradientFlow, LayerValues
-from carousel.inspection.gradient_flow import gradient_flow
+from carousel.inspection.contents import DRAWN, KINDS, Array, Axis, LayerValues
 from carousel.inspection.inspection import Inspection
 from carousel.inspection.reading import Reading
 from carousel.inspection.recomputing import array
-from carousel.inspection.recording import record, selects
+from carousel.inspection.recording import equal, record, selects
 from carousel.inspection.strands import Strand, strands
 from carousel.nn.layout import padded
 
 MOST_LINES = 16  # features that are still drawn as lines by themselves
 _UNITS = {"characters": "character", "words": "word"}
-_DRAWN = ("series", "spectrogram")
 
 Names = Iterable[object]
 
@@ -105,7 +103,8 @@ def inspect(
     if kind is not None and kind not in KINDS:
         raise OptionError(unknown_name("kind of sequence", kind, KINDS))
     run = partial(module, *inputs, **keywords)
-    readings = _kept(record(module, run, row=row, layers=layers).readings, layers)
+    chosen = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
+    readings = _kept(record(module, run, row=row, layers=chosen).readings, chosen)
     argument = next(iter([*inputs, *keywords.values()]), None)
     features = _features(argument, readings[0], row)
     found = strands(readings, features)
@@ -120,14 +119,13 @@ def inspect(
     seen: dict[str, LayerValues] = {}
     for reading in readings:
         seen |= reading.layers(*place[reading])
-    chosen = [layers] if isinstance(layers, str) else layers
     seen = {name: one for name, one in seen.items() if chosen is None or selects(chosen, name)}
-    return Inspection(
+    inspection = Inspection(
         title=type(getattr(module, "_orig_mod", module)).__name__ if title is None else title,
         axes=axes,
         layers=seen,
-        flows=_flows(seen) if flow else (),
     )
+    return inspection.with_gradients() if flow else inspection
 
 
 def _by_its_own(thing: Any, *inputs: Any, **asked: Any) -> Any:
@@ -140,11 +138,10 @@ def _by_its_own(thing: Any, *inputs: Any, **asked: Any) -> Any:
     return thing.inspect(*inputs, **asked)
 
 
-def _kept(readings: list[Reading], layers: str | Sequence[str] | None) -> list[Reading]:
+def _kept(readings: list[Reading], chosen: Sequence[str] | None) -> list[Reading]:
     """Returns the readings that have a layer with one of these names."""
-    if layers is None:
+    if chosen is None:
         return readings
-    chosen = [layers] if isinstance(layers, str) else list(layers)
     names = [name for reading in readings for name in reading.layer_names]
     for one in chosen:
         if not any(selects([one], name) for name in names):
@@ -189,12 +186,12 @@ def _drawn(
         numbers: Array | None = _numbers("values", values, len(axis), ("T, F", "T"))
     else:
         numbers = None if features is None else array(features)
-        wanted = kind in _DRAWN or (kind is None and axis.kind == "steps")
+        wanted = kind in DRAWN or (kind is None and axis.kind == "steps")
         if not wanted or (numbers is not None and numbers.shape[1] > MOST_LINES):
             numbers = array(features) if kind == "spectrogram" and features is not None else None
     if kind is None:
         kind = axis.kind if axis.kind != "steps" or numbers is None else "series"
-    if kind in _DRAWN and numbers is None:
+    if kind in DRAWN and numbers is None:
         raise OptionError(
             f"kind: a {kind} needs numbers, but the model's first argument is no float tensor of "
             f"these {len(axis)} steps"
@@ -253,19 +250,4 @@ def _features(argument: Any, reading: Reading, row: int) -> Tensor | None:
     if argument.shape[:2] == (steps, rows):
         ways.insert(0 if not reading.batch_first else 1, argument[:, row])
     ways = [way.detach()[: len(reading)] for way in ways]
-    return next((way for way in ways if _same(way, reading.inputs)), ways[0] if ways else None)
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.dtype == other.dtype and torch.equal(one, other)
-
-
-def _flows(layers: Mapping[str, LayerValues]) -> list[GradientFlow]:
-    """Returns how far gradients reach in each layer whose step is the textbook's."""
-    found = [gradient_flow(name, one) for name, one in layers.items() if one.weights is not None]
-    if not found:
-        raise OptionError(
-            f"flow: expected a layer of the textbook's cell, but none of {', '.join(layers)} is "
-            f"one: a variant, a projection, a state changed between steps. Leave flow out"
-        )
-    return found
+    return next((way for way in ways if equal(way, reading.inputs)), ways[0] if ways else None)

@@ -89,7 +89,9 @@ class Blocks:
         self, key: Key, bits: int, make: Callable[[], Block], quantity: str = ""
     ) -> dict[str, object]:
         """Keeps a block, which is made where it is not known yet; see ``add``."""
-        block = self.block(key, bits, make)
+        if (key, bits) not in self.known:
+            self.known[key, bits] = make()
+        block = self.known[key, bits]
         self.room -= len(block.text)
         if self.room < 0:
             raise NoRoomError
@@ -98,12 +100,6 @@ class Blocks:
             self.bounds[quantity] = max(self.bounds.get(quantity, 0.0), largest)
         self.texts.append(block.text)
         return {**block.head, "block": len(self.texts) - 1}
-
-    def block(self, key: Key, bits: int, make: Callable[[], Block]) -> Block:
-        """Returns a block, which is made where it is not known yet."""
-        if (key, bits) not in self.known:
-            self.known[key, bits] = make()
-        return self.known[key, bits]
 
 
 def rounded(

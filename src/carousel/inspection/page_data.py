@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,25 @@ LEAST_GAIN = 1e-38  # that a gain counts as, so that it has a logarithm
 FOLLOWED = 6  # things that a unit is said to follow, at the most
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Layer:
+    """What is known of one layer before a precision is tried.
+
+    Attributes:
+        facts: what JSON can hold.
+        shows_cell: whether the page can compute h.
+        below: numbers of the layers that it read; if there are none, ``inputs`` are kept.
+        inputs: (T, I), or (U, I) where ``rows`` says which of them each step read.
+        rows: of ``inputs``, one for each step; None where each step has its own.
+    """
+
+    facts: dict[str, Any]
+    shows_cell: bool
+    below: list[int]
+    inputs: Array
+    rows: list[int] | None
+
+
 def page_data(
     contents: Sequence[Contents], room: int, precisions: Sequence[Precision] = PRECISIONS
 ) -> tuple[dict[str, Any], list[str]]:
@@ -52,10 +72,11 @@ def page_data(
         What JSON can hold, and the blocks in the order of their numbers.
     """
     layers = [
-        {name: _layer_facts(name, layer, each) for name, layer in each.layers.items()}
+        {name: _layer(name, layer, each) for name, layer in each.layers.items()}
         for each in contents
     ]
-    room -= sum(len(json.dumps(each)) for each in layers)
+    for each in layers:
+        room -= len(json.dumps({name: layer.facts for name, layer in each.items()}))
     known: Known = {}
     for precision in precisions:
         last = precision is precisions[-1]
@@ -79,18 +100,21 @@ def page_data(
 def _recording(
     number: int,
     contents: Contents,
-    layers: Mapping[str, dict[str, Any]],
+    layers: Mapping[str, _Layer],
     precision: Precision,
     blocks: Blocks,
 ) -> dict[str, Any]:
-    """Returns what a page holds of one inspection, of whose layers some facts are known."""
+    """Returns what a page holds of one inspection, of whose layers much is known."""
     bits = precision.values
     return {
         "title": contents.title,
         "axes": [_axis((number, "axis"), each, bits, blocks) for each in contents.axes.values()],
         "layers": [
-            facts | _layer_blocks((number, "layer", name), name, contents, precision, blocks)
-            for name, facts in layers.items()
+            layer.facts
+            | _layer_blocks(
+                (number, "layer", name), contents.layers[name], layer, contents, precision, blocks
+            )
+            for name, layer in layers.items()
         ],
         "attentions": [
             {
@@ -152,6 +176,24 @@ def _flow(key: Key, flow: GradientFlow, bits: int, blocks: Blocks) -> dict[str, 
     }
 
 
+def _layer(name: str, layer: LayerValues, contents: Contents) -> _Layer:
+    kept = layer.weights is not None  # or neither are the inputs
+    below = layers_below(name, contents) if kept else []
+    inputs, rows = layer.inputs, None
+    if kept and not below and len(layer):
+        # The inputs of a text are rows of an embedding, which come again and again.
+        found, numbers_ = np.unique(layer.inputs, axis=0, return_inverse=True)
+        if len(found) <= len(layer) / 2:
+            inputs, rows = found, [int(number) for number in numbers_]
+    return _Layer(
+        facts=_layer_facts(name, layer, contents),
+        shows_cell=shows_cell(layer),
+        below=below,
+        inputs=inputs,
+        rows=rows,
+    )
+
+
 def _layer_facts(name: str, layer: LayerValues, contents: Contents) -> dict[str, Any]:
     statistics = layer_statistics(layer)
     axis = contents.axis(layer.axis)
@@ -198,13 +240,18 @@ def _followed(correlations: Sequence[NDArray[np.float32]], units: int) -> list[l
 
 
 def _layer_blocks(
-    key: Key, name: str, contents: Contents, precision: Precision, blocks: Blocks
+    key: Key,
+    layer: LayerValues,
+    known: _Layer,
+    contents: Contents,
+    precision: Precision,
+    blocks: Blocks,
 ) -> dict[str, Any]:
     """Returns where the values, inputs and weights of one layer are found."""
-    layer, bits = contents.layers[name], precision.values
+    bits = precision.values
     kept = {gate: _gate(key, gate, layer, bits, blocks) for gate in GATES}
     kept["c"] = blocks.keep((*key, "c"), bits, lambda: _memory(key, layer, bits, blocks), "c")
-    if bits == WHOLE or not shows_cell(layer):
+    if bits == WHOLE or not known.shows_cell:
         kept["h"] = blocks.add((*key, "h"), layer.h.T, bits, quantity="h")
     else:
         bounds = blocks.bounds
@@ -222,26 +269,22 @@ def _layer_blocks(
         for kind in ("input", "recurrent")
     }
     weights["bias"] = blocks.add((*key, "bias"), layer.weights.bias[None], WHOLE)
-    below = layers_below(name, contents)
-    inputs = {"layers": below} if below else _inputs(key, layer, contents, bits, blocks)
+    if known.below:
+        inputs: dict[str, Any] = {"layers": known.below}
+    else:
+        inputs = _inputs(key, layer, known, contents, bits, blocks)
     return {"blocks": kept, "weights": weights, "inputs": inputs}
 
 
 def _inputs(
-    key: Key, layer: LayerValues, contents: Contents, bits: int, blocks: Blocks
+    key: Key, layer: LayerValues, known: _Layer, contents: Contents, bits: int, blocks: Blocks
 ) -> dict[str, Any]:
     """Returns where what a layer read is found: one row for each step, or for each that differs."""
     axis = contents.axis(layer.axis)
     same = axis.values is not None and np.array_equal(axis.values, layer.inputs)
-    table, rows = layer.inputs, None
-    if len(layer):
-        # The inputs of a text are rows of an embedding, which come again and again.
-        found, numbers_ = np.unique(layer.inputs, axis=0, return_inverse=True)
-        if len(found) <= len(layer) / 2:
-            table, rows = found, [int(number) for number in numbers_]
     return {
-        "block": blocks.add((*key, "inputs"), table.T, bits, quantity="inputs"),
-        "rows": rows,
+        "block": blocks.add((*key, "inputs"), known.inputs.T, bits, quantity="inputs"),
+        "rows": known.rows,
         "names": list(axis.columns) if same and axis.columns else None,
     }
 

@@ -1,13 +1,13 @@
 // What each step of one sequence attended to on another, where a model attends.
 
 async function drawAttention() {
-  const { attentions } = recordingAtCursor();
+  const recording = recordingAtCursor();
+  const { attentions } = recording;
   byId("attention-card").hidden = !attentions.length;
   if (!attentions.length) return;
   const select = byId("attention-choice");
   fill(select, attentions.map((each, k) => [k, seen(each.name)]), select.value);
   select.hidden = attentions.length < 2;
-  const recording = recordingAtCursor();
   const attention = attentions[Number(select.value) || 0];
   const { values } = await block(attention.weights);
   const [queries, memory] = [recording.axis(attention.queries), recording.axis(attention.memory)];

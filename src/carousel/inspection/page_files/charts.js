@@ -22,12 +22,12 @@ function chart(host, height, x, y) {
   for (const value of every(x, Math.floor(width / 90))) {
     svg.append(
       make("line", { x1: toX(value), x2: toX(value), y1: MARGIN.top, y2: inner.bottom, class: "grid" }),
-      make("text", { x: toX(value), y: inner.bottom + 15, class: "tick middle" }, label(x, value)));
+      make("text", { x: toX(value), y: inner.bottom + 15, class: "middle" }, label(x, value)));
   }
   for (const value of every(y, Math.floor(height / 48))) {
     svg.append(
       make("line", { x1: MARGIN.left, x2: inner.right, y1: toY(value), y2: toY(value), class: "grid" }),
-      make("text", { x: MARGIN.left - 7, y: toY(value) + 4, class: "tick end" }, label(y, value)));
+      make("text", { x: MARGIN.left - 7, y: toY(value) + 4, class: "end" }, label(y, value)));
   }
   svg.append(
     make("text", { x: (MARGIN.left + inner.right) / 2, y: height - 5, class: "axis middle" }, x.label),
@@ -79,17 +79,20 @@ function drawMatrix(host, matrix, shade, { height, left = 0, top = 0, words, lab
     const inside = column >= 0 && column < columns && row >= 0 && row < rows;
     reading.textContent = inside ? words(row, column) : " ";
   };
-  return { place, reading };
+}
+
+/** A strip of all shades, the lowest on the left, with its upper left corner at x and y. */
+function drawShades(context, shade, x, y) {
+  for (let k = 0; k < 160; k += 1) {
+    context.fillStyle = css(shade.map[Math.floor((k / 160) * SHADES)]);
+    context.fillRect(x + k, y, 1.5, 12);
+  }
 }
 
 /** A strip of all shades with words at its ends. */
 function legend(shade, low, high, middle = null) {
   const strip = make("canvas", { class: "legend-strip", "aria-hidden": "true" });
-  const context = prepared(strip, 160, 12);
-  for (let k = 0; k < 160; k += 1) {
-    context.fillStyle = css(shade.map[Math.floor((k / 160) * SHADES)]);
-    context.fillRect(k, 0, 1.5, 12);
-  }
+  drawShades(prepared(strip, 160, 12), shade, 0, 0);
   const words = middle === null ? null : make("span", { class: "legend-middle" }, middle);
   return make("span", { class: "legend" }, make("span", {}, low),
     make("span", { class: "legend-shades" }, strip, words), make("span", {}, high));

@@ -59,7 +59,7 @@ function colours() {
     return getComputedStyle(probe).color;
   };
   palette = { sequential: sequential(isDark()), diverging: diverging() };
-  for (const name of ["ground", "ink", "faint", "line", "accent", "mark", "panel"]) {
+  for (const name of ["ground", "ink", "faint", "line", "accent", "mark"]) {
     palette[name] = ink(name);
   }
   palette.series = [0, 1, 2, 3, 4, 5].map((k) => ink(`series-${k}`));

@@ -1,9 +1,10 @@
 // Making elements, without ever reading words as HTML.
 
+const SVG = new Set(["svg", "g", "line", "circle", "text", "title", "polyline"]);
+
 /** Returns an element with attributes, listeners (on...) and children, words as text. */
 function make(tag, attributes = {}, ...children) {
-  const svg = ["svg", "g", "line", "path", "circle", "rect", "text", "title", "polyline"];
-  const element = svg.includes(tag)
+  const element = SVG.has(tag)
     ? document.createElementNS("http://www.w3.org/2000/svg", tag)
     : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

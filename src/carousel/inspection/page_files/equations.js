@@ -245,7 +245,7 @@ function seriesWords(axis, step) {
   if (!axis.drawn || axis.values.rows > 4) return "";
   const { rows, columns } = axis.values;
   const values = Array.from({ length: rows }, (_, k) =>
-    `${seen(axis.columns[k] ?? `value ${k}`)} ${rough(axis.drawn.values[k * columns + step], 4)}`);
+    `${seen(columnName(axis, k))} ${rough(axis.drawn.values[k * columns + step], 4)}`);
   return ` · ${values.join(", ")}`;
 }
 

@@ -32,11 +32,6 @@ function drawSaturation(host, layer, gate) {
   host.mark();
 }
 
-const ownLayer = () => {
-  const layer = layerAtCursor();
-  return layer instanceof Difference ? layer.left : layer;
-};
-
 function showGates() {
   const layer = ownLayer();
   if (!layer) return;

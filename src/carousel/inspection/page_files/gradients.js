@@ -2,9 +2,6 @@
 
 let flowValues = []; // of each flow: {flow, h, c}, the decimal logarithms of its gains
 
-/** The recording at the cursor; a difference has the first one's flows. */
-const recordingAtCursor = () => layerAtCursor()?.recording ?? recordings[0];
-
 async function loadFlows() {
   const { flows } = recordingAtCursor();
   flowValues = await Promise.all(

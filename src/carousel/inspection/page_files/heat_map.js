@@ -16,8 +16,7 @@ function largestOf(values, from = 0, to = values.length) {
 }
 
 /** The shade of each row: one range for the layer, or one for each unit. */
-function shadesOf({ layer, values }) {
-  const { quantity } = view;
+function shadesOf({ layer, values, quantity }) {
   const difference = layer instanceof Difference;
   if (view.scale === "layer") {
     // Two inputs side by side have the same shades.
@@ -236,7 +235,7 @@ function trackOf(layer, name) {
   if (axis.tracks[name]) return axis.tracks[name].map((x) => x ?? NaN);
   if (name === "position") return axis.names.map((_, t) => t);
   const column = axis.values
-    ? Array.from({ length: axis.values.rows }, (_, k) => axis.columns[k] ?? `value ${k}`).indexOf(name)
+    ? Array.from({ length: axis.values.rows }, (_, k) => columnName(axis, k)).indexOf(name)
     : -1;
   if (column < 0 || !axis.drawn) return null;
   const { columns } = axis.values;

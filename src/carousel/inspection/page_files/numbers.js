@@ -14,14 +14,10 @@ const LETTERS = { f: "f", i: "i", g: "C̃", o: "o", c: "C", h: "h" }; // the tex
 
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 
-const logistic = (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
-
 const logit = (p) => Math.log(p) - Math.log1p(-p);
 
 /** What a gate's or the candidate's sum must have been, from the value after its activation. */
 const inverse = (letter, value) => (letter === "g" ? Math.atanh(value) : logit(value));
-
-const activated = (letter, sum) => (letter === "g" ? Math.tanh(sum) : logistic(sum));
 
 const raised = (power) => power.replace(/./g, (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]));
 
@@ -80,13 +76,6 @@ function ticks(low, high, count) {
   }
   return found;
 }
-
-const median = (numbers) => {
-  const sorted = numbers.filter(Number.isFinite).sort((a, b) => a - b);
-  if (!sorted.length) return NaN;
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-};
 
 const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 

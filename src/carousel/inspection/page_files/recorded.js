@@ -9,6 +9,7 @@ class Layer {
   constructor(facts, recording) {
     Object.assign(this, facts); // name, axis, reverse, steps, units, outputs, orders, statistics ...
     this.recording = recording;
+    this.promised = {}; // by quantity, from when they are first asked for
     this.loaded = {}; // by quantity, once they are there
     this.complete = false;
   }
@@ -18,21 +19,21 @@ class Layer {
     return quantity === "h" ? this.outputs : this.units;
   }
 
-  /** Promises one quantity: values and the bound of each row's error. */
-  async load(quantity) {
-    if (this.loaded[quantity]) return this.loaded[quantity];
-    if (quantity === "c" && "rest" in this.blocks.c) {
-      this.loaded.c = await this.remembered();
-    } else if (quantity !== "h" || this.blocks.h) {
-      this.loaded[quantity] = await block(this.blocks[quantity]);
-    } else {
-      const [o, c] = await Promise.all([this.load("o"), this.load("c")]);
-      const values = new Float32Array(o.values.length);
-      for (let k = 0; k < values.length; k += 1) values[k] = o.values[k] * Math.tanh(c.values[k]);
-      // 2e-6 is what page_data.py lets o tanh(C) differ from the h that was recorded.
-      this.loaded.h = { values, bound: (unit) => o.bound(unit) + c.bound(unit) + 2e-6 };
-    }
-    return this.loaded[quantity];
+  /** Promises one quantity, which is worked out once: values and the bound of each row's error. */
+  load(quantity) {
+    this.promised[quantity] ??= this.opened(quantity).then((found) => (this.loaded[quantity] = found));
+    return this.promised[quantity];
+  }
+
+  /** What `load` promises, out of the page's blocks. */
+  async opened(quantity) {
+    if (quantity === "c" && "rest" in this.blocks.c) return this.remembered();
+    if (quantity !== "h" || this.blocks.h) return block(this.blocks[quantity]);
+    const [o, c] = await Promise.all([this.load("o"), this.load("c")]);
+    const values = new Float32Array(o.values.length);
+    for (let k = 0; k < values.length; k += 1) values[k] = o.values[k] * Math.tanh(c.values[k]);
+    // 2e-6 is what page_data.py lets o tanh(C) differ from the h that was recorded.
+    return { values, bound: (unit) => o.bound(unit) + c.bound(unit) + 2e-6 };
   }
 
   /** Promises C, of which the page holds what is left beside f C_{t-1} + i C̃. */
@@ -175,13 +176,9 @@ class Difference {
   constructor(left, right) {
     this.left = left;
     this.right = right;
-    for (const key of ["name", "reverse", "units", "outputs", "orders", "statistics"]) {
-      this[key] = left[key];
-    }
-    this.followings = left.followings;
-    this.axis = left.axis;
-    this.recording = left.recording;
+    for (const key of ["name", "units", "outputs", "recording"]) this[key] = left[key];
     this.steps = Math.min(left.steps, right.steps);
+    this.promised = {};
     this.loaded = {};
   }
 
@@ -189,19 +186,16 @@ class Difference {
     return this.left.rows(quantity);
   }
 
-  async load(quantity) {
-    if (!this.loaded[quantity]) {
-      const [a, b] = await Promise.all([this.left.load(quantity), this.right.load(quantity)]);
-      const values = new Float32Array(this.rows(quantity) * this.steps);
-      for (let unit = 0; unit < this.rows(quantity); unit += 1) {
-        for (let t = 0; t < this.steps; t += 1) {
-          values[unit * this.steps + t] =
-            a.values[unit * this.left.steps + t] - b.values[unit * this.right.steps + t];
-        }
+  async opened(quantity) {
+    const [a, b] = await Promise.all([this.left.load(quantity), this.right.load(quantity)]);
+    const values = new Float32Array(this.rows(quantity) * this.steps);
+    for (let unit = 0; unit < this.rows(quantity); unit += 1) {
+      for (let t = 0; t < this.steps; t += 1) {
+        values[unit * this.steps + t] =
+          a.values[unit * this.left.steps + t] - b.values[unit * this.right.steps + t];
       }
-      this.loaded[quantity] = { values, bound: (unit) => a.bound(unit) + b.bound(unit) };
     }
-    return this.loaded[quantity];
+    return { values, bound: (unit) => a.bound(unit) + b.bound(unit) };
   }
 
   async loadAll() {
@@ -209,6 +203,7 @@ class Difference {
     this.complete = true;
   }
 }
+Difference.prototype.load = Layer.prototype.load;
 Difference.prototype.at = Layer.prototype.at;
 Difference.prototype.bound = Layer.prototype.bound;
 

@@ -50,10 +50,7 @@ function pictureCanvas() {
   context.textAlign = "left";
   context.fillText(low, GUTTER, y + 12);
   const start = GUTTER + context.measureText(low).width + 8;
-  for (let k = 0; k < 160; k += 1) {
-    context.fillStyle = css(shade.map[Math.floor((k / 160) * SHADES)]);
-    context.fillRect(start + k, y + 6, 1.5, 12);
-  }
+  drawShades(context, shade, start, y + 6);
   context.fillStyle = faint;
   context.fillText(high, start + 168, y + 12);
   return canvas;

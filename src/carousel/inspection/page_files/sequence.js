@@ -171,7 +171,7 @@ function drawSeriesNames(context, axis, place, top) {
   const room = Math.max((place.width - 20) / axis.values.rows - 36, 20);
   let x = place.gutter + 6;
   for (let k = 0; k < axis.values.rows; k += 1) {
-    const words = cut(context, seen(axis.columns[k] ?? `value ${k}`), room);
+    const words = cut(context, seen(columnName(axis, k)), room);
     context.strokeStyle = series[k];
     context.setLineDash(LINE_STYLES[k % LINE_STYLES.length]);
     context.beginPath();

@@ -49,13 +49,11 @@ function startControls() {
       byId(id).value = view[key];
     });
   }
-  const zooms = { "zoom-in": [1.4, {}], "zoom-out": [1 / 1.4, {}], "wider": [1.4, { only: "steps" }],
-    "narrower": [1 / 1.4, { only: "steps" }] };
-  for (const [id, how] of Object.entries(zooms)) byId(id).addEventListener("click", () => zoom(...how));
-  byId("zoom-fit").addEventListener("click", () => change({ cellWidth: null, cellHeight: null }));
-  byId("theme").addEventListener("click", () => chooseTheme(isDark() ? "light" : "dark"));
+  const like = { "zoom-in": "+", "zoom-out": "-", "zoom-fit": "0", theme: "t" }; // the keys that do the same
+  for (const [id, key] of Object.entries(like)) byId(id).addEventListener("click", () => actions[key]());
+  byId("wider").addEventListener("click", () => zoom(1.4, { only: "steps" }));
+  byId("narrower").addEventListener("click", () => zoom(1 / 1.4, { only: "steps" }));
   byId("pin").addEventListener("click", () => change({ pinned: !view.pinned }));
-  byId("clear-span").addEventListener("click", () => change({ span: null }));
 }
 
 /** Keeps what is chosen possible: a layer that is there, a cell inside it. */
@@ -82,12 +80,12 @@ function currentShade() {
 /** The words at the two ends of the legend. */
 function shadeWords(shade) {
   const { high } = shade;
-  const { values } = shownPanes()[0];
-  const clipped = view.quantity === "c" && view.scale === "layer" && largestOf(values) > high;
+  const { values, quantity } = shownPanes()[0];
+  const clipped = quantity === "c" && view.scale === "layer" && largestOf(values) > high;
   if (shade.signed) {
     return [`${clipped ? "≤ " : ""}${rough(-high)} dark`, `${clipped ? "≥ " : ""}${rough(high)} bright`];
   }
-  const [least, most] = EXTREMES[view.quantity];
+  const [least, most] = EXTREMES[quantity];
   return [`0 ${least}`, `${rough(high)} ${most}`];
 }
 
@@ -140,8 +138,9 @@ async function start() {
   }
   startControls();
   watch(["input", "layer", "quantity"], keepPossible);
-  watch(["theme"], () => shownPanes().length && soon("step", showStep));
-  watch(["input", "layer", "quantity", "scale", "theme", "unit"], () => soon("legend", showLegend));
+  // Another input, layer or quantity has its legend from showPanes, once its values are there.
+  watch(["scale", "theme"], () => soon("legend", showLegend));
+  watch(["unit"], () => view.scale === "unit" && soon("legend", showLegend));
   startKeys();
   startSaving();
   startAttributions();

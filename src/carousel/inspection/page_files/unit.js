@@ -69,7 +69,7 @@ function showUnit() {
   const host = byId("unit-body");
   if (!layer) return;
   const { unit } = view;
-  const own = layer instanceof Difference ? layer.left : layer;
+  const own = ownLayer();
   byId("unit-title").textContent = `Unit ${unit} over all steps${own === layer ? "" : ", input A"}`;
   if (unit >= own.units || (view.quantity === "h" && own.outputs !== own.units)) {
     host.replaceChildren(make("p", { class: "empty" }, "Statistics are of cells, which a projection mixes."));

@@ -83,6 +83,15 @@ const layerAtCursor = () => {
   return layers[Math.min(view.on, layers.length - 1)];
 };
 
+/** The layer at the cursor as it was recorded: of a difference, the first one. */
+const ownLayer = () => {
+  const layer = layerAtCursor();
+  return layer instanceof Difference ? layer.left : layer;
+};
+
+/** The recording at the cursor: of a difference, the first one. */
+const recordingAtCursor = () => layerAtCursor()?.recording ?? recordings[0];
+
 /** Units from top to bottom; two inputs have the first one's order, so that rows stay in place. */
 function unitOrder(layer) {
   const rows = layer.rows(view.quantity);
@@ -97,6 +106,9 @@ const axesOf = (layer) =>
   layer instanceof Difference
     ? [layer.left, layer.right].map((each) => each.recording.axis(each.axis))
     : [layer.recording.axis(layer.axis)];
+
+/** What a column of an axis is called. */
+const columnName = (axis, k) => axis.columns[k] ?? `value ${k}`;
 
 /** A step in words: its number and its name. */
 const stepWords = (axis, step) => `step ${step} ${quoted(axis.names[step])}`;
