@@ -97,14 +97,12 @@ class Table:
     Args:
         title: one phrase; say what a cell is, and its unit.
         columns: headings.
-        rows: words and finite numbers.
-        named_by: how many of the first columns tell a row from the others, where parts are joined.
+        rows: words and finite numbers; the words that a row begins with are its name.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str | float | int]]
-    named_by: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -232,7 +230,7 @@ def run(
         "results": dict(outcome.results),
     }
     if outcome.tables:
-        record["tables"] = [_plain(each) for each in outcome.tables]
+        record["tables"] = [dataclasses.asdict(each) for each in outcome.tables]
     if outcome.notes:
         record["notes"] = list(outcome.notes)
     place = RESULTS / f"{script.stem}.json"
@@ -259,14 +257,6 @@ def run(
 def _plain_word(word: str) -> str:
     """Returns a word of the command line, of a path on this machine its last part."""
     return Path(word).name if Path(word).is_absolute() else word
-
-
-def _plain(table: Table) -> dict[str, Any]:
-    """Returns a table as the record has it: ``named_by`` only where it says something."""
-    found = dataclasses.asdict(table)
-    if table.named_by == 1:
-        del found["named_by"]
-    return found
 
 
 def write(path: Path, record: Mapping[str, Any]) -> None:

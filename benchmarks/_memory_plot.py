@@ -44,9 +44,9 @@ def draw(found: Found, distances: Sequence[int], path: Path) -> None:
 
 
 def _over_time(axis: Any, cells: Mapping[str, Any], name: str, title: str) -> None:
+    longest = max((point[2] for runs in cells.values() for point in runs[0]["points"]), default=0)
     for cell, runs in cells.items():
         colour, dash = STYLES[cell]
-        longest = max(point[2] for runs in cells.values() for point in runs[0]["points"])
         points = [point for point in runs[0]["points"] if point[2] == longest]
         minutes = [point[0] / 60 for point in points]
         label = cell if points else f"{cell}: never got there"

@@ -81,16 +81,6 @@ class Learned:
     loss: float = math.nan
     wrong: float = math.nan
 
-    @property
-    def seconds(self) -> float:
-        """Of training, until it was good or its time was up."""
-        return self.points[-1].seconds
-
-    @property
-    def sequences(self) -> int:
-        """Steps of training."""
-        return self.points[-1].step
-
 
 class Reader(nn.Module):
     """A recurrent layer and a linear layer on its hidden states."""

@@ -6,7 +6,8 @@ that is measured again takes the place of what it was. Knows nothing of what is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 ORIGIN = ("commit", "date", "processor")  # the last columns of each table
@@ -33,8 +34,7 @@ def merged(old: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         old: the record that is there.
-        part: a newer one, its rows signed; each table may say by how many leading columns its
-            rows are ``named_by``; by default by one.
+        part: a newer one, its rows signed.
     """
     earlier = {table["title"]: table for table in old.get("tables", [])}
     tables = [_joined(earlier.pop(table["title"], None), table) for table in part.get("tables", [])]
@@ -56,6 +56,11 @@ def _joined(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> dict[str, 
     """Returns a table with the older one's rows, but for those of a name that the newer one has."""
     if old is None or old["columns"] != new["columns"]:
         return dict(new)
-    count = new.get("named_by", 1)
-    rows = {tuple(row[:count]): row for row in [*old["rows"], *new["rows"]]}
+    rows = {_name(row): row for row in [*old["rows"], *new["rows"]]}
     return {**new, "rows": list(rows.values())}
+
+
+def _name(row: Sequence[object]) -> tuple[object, ...]:
+    """Returns the words that a signed row begins with."""
+    own = row[: -len(ORIGIN)]
+    return tuple(itertools.takewhile(lambda cell: isinstance(cell, str), own))

@@ -23,6 +23,7 @@ the next one when few sequences are wrong.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,16 @@ DISTANCES = (1, 2, 5, 10, 20, 50, 100, 200, 300, 400, 500, 590)
 _LOSSES = {"adding": 1e-3, "copying": 5e-4}  # up to which these count as solved
 _SOLVED_ORDER = 2 / 2_560  # the most that the paper's LSTM got wrong
 
+_ORDER = Recipe(
+    hidden_size=32,
+    batch_size=64,
+    learning_rate=5e-3,
+    seconds=25,
+    lengths=(100,),
+    chrono=100,
+    good=1e-3,
+    faultless=True,
+)
 # What is learned, how, and by how many runs; the recipes were chosen on validation sequences.
 PROBLEMS: Mapping[str, tuple[Problem, Recipe, int]] = {
     "adding": (
@@ -72,34 +83,8 @@ PROBLEMS: Mapping[str, tuple[Problem, Recipe, int]] = {
         ),
         1,
     ),
-    "temporal order, two symbols": (
-        TemporalOrder(symbols=2),
-        Recipe(
-            hidden_size=32,
-            batch_size=64,
-            learning_rate=5e-3,
-            seconds=25,
-            lengths=(100,),
-            chrono=100,
-            good=1e-3,
-            faultless=True,
-        ),
-        3,
-    ),
-    "temporal order, three symbols": (
-        TemporalOrder(symbols=3),
-        Recipe(
-            hidden_size=32,
-            batch_size=64,
-            learning_rate=5e-3,
-            seconds=25,
-            lengths=(100,),
-            chrono=100,
-            good=1e-3,
-            faultless=True,
-        ),
-        3,
-    ),
+    "temporal order, two symbols": (TemporalOrder(symbols=2), _ORDER, 3),
+    "temporal order, three symbols": (TemporalOrder(symbols=3), _ORDER, 3),
     "reber": (
         Reber(),
         Recipe(
@@ -199,7 +184,7 @@ def _kept_run(
         return dict(json.loads(place.read_text("utf-8")))
     problem, recipe, _ = PROBLEMS[name]
     if arguments.quick:
-        recipe = Recipe(**{**vars(recipe), "seconds": 2.0, "every": 5})
+        recipe = dataclasses.replace(recipe, seconds=2.0, every=5)
     print(f"{name}, run {seed}", flush=True)
     learned = learn(cell, problem, recipe, seed, lambda text: print(text, flush=True))
     one = {

@@ -14,9 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import carousel
+from carousel.inspection import best_units
 from carousel.inspection.contents import LayerValues
 
 DATA = Path(__file__).with_name("_static") / "tour-data.js"
@@ -48,12 +47,12 @@ def main(model: str) -> None:
 
 def best(seen: Any, track: str) -> tuple[str, int, float]:
     """Returns layer, unit and correlation of the memory cell that follows a track best."""
-    found = []
-    for name in seen.layers:
-        for one in seen.followed(name, "c"):
-            if one.name == track:
-                unit = int(np.nanargmax(np.abs(one.correlation)))
-                found.append((name, unit, round(float(one.correlation[unit]), 3)))
+    found = [
+        (name, one.unit, round(one.correlation, 3))
+        for name in seen.layers
+        for one in best_units(seen.followed(name, "c"), 1)
+        if one.name == track
+    ]
     return max(found, key=lambda each: abs(each[2]))
 
 

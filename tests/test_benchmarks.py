@@ -147,7 +147,7 @@ def test_parts_are_joined_and_each_row_says_where_it_comes_from(
     def boil(commit: str, seconds: dict[str, float], **more: object) -> dict[str, object]:
         monkeypatch.setattr(_harness, "commit_now", lambda: commit)
         rows = [["water", cup, value] for cup, value in seconds.items()]
-        table = _harness.Table(title="Seconds", columns=["of", "in", "s"], rows=rows, named_by=2)
+        table = _harness.Table(title="Seconds", columns=["of", "in", "s"], rows=rows)
         outcome = _harness.Outcome(
             results=seconds, columns=[], rows=[], tables=[table], part=True, **more
         )

@@ -29,7 +29,7 @@ from carousel.inspection.page import page_bytes
 Out = pytest.CaptureFixture[str]
 
 TASKS = ("forecasting", "language-modeling", "translation", "speech-recognition")
-BEGINS = {".png": b"\x89PNG", ".svg": b"<?xml", ".html": b"<!doctype html>"}
+BEGINS = {".png": b"\x89PNG", ".svg": b"<?xml"}
 
 
 @dataclass(frozen=True)

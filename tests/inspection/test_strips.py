@@ -130,3 +130,12 @@ def test_no_name_is_blank_or_long() -> None:
     assert [step_name(name) for name in (" ", "\n", "\t", "", "a")] == ["␣", "⏎", "⇥", "∅", "a"]
     assert step_name("\x1b[31m") == " [31m"
     assert len(step_name("a" * 99)) == 20
+
+
+def test_a_column_whose_name_begins_with_a_dash_is_in_the_legend() -> None:
+    """Matplotlib passes over labels that begin with one below."""
+    values = np.arange(8, dtype=np.float32).reshape(4, 2)
+    axis = Axis(name="a", kind="series", names="abcd", values=values, columns=["_low", "__high"])
+    axes = Figure().add_subplot()
+    draw_strip(axes, axis, range(4))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["low", "high"]

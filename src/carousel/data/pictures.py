@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,11 @@ def picture_bytes(figure: Any, **how: Any) -> bytes:
             warnings.filterwarnings("ignore", message=message, category=UserWarning)
         figure.savefig(content, **how)
     return content.getvalue()
+
+
+def letters(words: str) -> int:
+    """Returns how many letters words are wide; one of Chinese is as wide as two."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in words)
 
 
 def shortened(name: object, length: int = _LONGEST_NAME) -> str:

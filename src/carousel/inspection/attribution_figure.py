@@ -14,15 +14,17 @@ import numpy as np
 from carousel.data.extras import import_extra
 from carousel.data.pictures import picture, shortened
 from carousel.inspection.contents import Attribution, Contents
-from carousel.inspection.heat_maps import SIDE, STRIP, TITLE, map_width
+from carousel.inspection.heat_maps import SIDE, TITLE, map_width
 from carousel.inspection.strips import (
     COLOUR_MAP,
     COLOURS,
     INK,
     LETTER,
+    STRIP,
     draw_strip,
     has_strip,
     label_steps,
+    titled,
 )
 
 MOST_BARS = 4  # attributions of one input and method; of more a map is drawn
@@ -66,12 +68,7 @@ def draw_attributions(contents: Contents, path: Path, steps: range | None) -> No
             else:
                 words = _draw_map(figure, axes, panel, part)
             label_steps(axes, axis, part, width)
-            highest.set_title(
-                f"{shortened(words, 90)}\n{shortened(contents.title, 80)}",
-                loc="left",
-                fontsize="medium",
-                parse_math=False,
-            )
+            titled(highest, shortened(words, 90), shortened(contents.title, 80))
 
 
 def _panels(many: Sequence[Attribution]) -> list[list[Attribution]]:

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from carousel.errors import OptionError, unknown_name
 
 KINDS = ("steps", "characters", "words", "series", "spectrogram")
+TEXTS = ("characters", "words")  # kinds that are set in lines
+DRAWN = ("series", "spectrogram")  # kinds whose values are drawn above the steps
+BLANKS = {" ": "␣", "\n": "⏎", "\t": "⇥"}  # signs that are seen for what would not be
 QUANTITIES = ("f", "i", "g", "o", "c", "h")  # in the order of the textbook's equations
 
 Array = NDArray[np.float32]

@@ -14,13 +14,15 @@ import numpy as np
 from carousel.data.pictures import picture, shortened
 from carousel.inspection.contents import Contents, GradientFlow
 from carousel.inspection.gradient_flow import curve
-from carousel.inspection.statistics import layer_statistics
+from carousel.inspection.statistics import half_lives, layer_statistics
 from carousel.inspection.strips import (
     COLOURS,
     DASHES,
     FAINT,
     MARKS,
     QUANTITY_WORDS,
+    legend_word,
+    titled,
 )
 
 LOWEST_GAIN = 1e-12  # below which nothing is seen; in float32 it is nothing beside 1
@@ -33,11 +35,11 @@ def draw_saturation(contents: Contents, path: Path, layers: Sequence[str]) -> No
 
     Reference: Karpathy, Johnson and Fei-Fei 2015, arXiv:1506.02078, figure 3.
     """
+    found = {name: layer_statistics(contents.layer(name)) for name in layers}
     with picture(path, (10.0, 4.4)) as figure:
         panels = figure.subplots(1, 3, sharex=True, sharey=True)
         for axes, gate in zip(panels, "fio", strict=True):
-            for number, name in enumerate(layers):
-                statistics = layer_statistics(contents.layer(name))
+            for number, (name, statistics) in enumerate(found.items()):
                 axes.scatter(
                     statistics.saturation_high[gate],
                     statistics.saturation_low[gate],
@@ -61,7 +63,7 @@ def draw_saturation(contents: Contents, path: Path, layers: Sequence[str]) -> No
 
 def draw_half_lives(contents: Contents, path: Path, layers: Sequence[str]) -> None:
     """Draws for each layer the share of its units whose half-life is longer than so many steps."""
-    lives = {name: layer_statistics(contents.layer(name)).half_life for name in layers}
+    lives = {name: half_lives(contents.layer(name).f) for name in layers}
     finite = np.concatenate([life[np.isfinite(life)] for life in lives.values()])
     longest = max([len(contents.layer(name)) for name in layers] + [finite.max(initial=1.0)])
     shortest = min(finite.min(initial=1.0), 1.0)
@@ -91,14 +93,7 @@ def draw_half_lives(contents: Contents, path: Path, layers: Sequence[str]) -> No
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("half-life in steps (dotted: the length of the sequence)")
         axes.set_ylabel("share of units that keep longer")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_title(
-            f"How long the memory cells keep what they hold\n{_title(contents)}",
-            loc="left",
-            fontsize="medium",
-            parse_math=False,
-        )
-        _legend(figure, axes)
+        _finish(figure, axes, "How long the memory cells keep what they hold", contents)
 
 
 def draw_gradients(contents: Contents, path: Path, flows: Sequence[GradientFlow]) -> None:
@@ -141,14 +136,14 @@ def draw_gradients(contents: Contents, path: Path, flows: Sequence[GradientFlow]
         axes.set_xlim(left=0)
         axes.set_xlabel("steps back from the end")
         axes.set_ylabel("gain of a random direction")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_title(
-            f"How far back gradients reach\n{_title(contents)}",
-            loc="left",
-            fontsize="medium",
-            parse_math=False,
-        )
-        _legend(figure, axes)
+        _finish(figure, axes, "How far back gradients reach", contents)
+
+
+def _finish(figure: Any, axes: Any, words: str, contents: Contents) -> None:
+    """Gives a figure of one panel its frame, title and legend."""
+    axes.spines[["top", "right"]].set_visible(False)
+    titled(axes, words, _title(contents))
+    _legend(figure, axes)
 
 
 def _title(contents: Contents) -> str:
@@ -156,8 +151,8 @@ def _title(contents: Contents) -> str:
 
 
 def _label(name: str) -> str:
-    # A legend's words are read as formulas, and passed over where they begin with a dash.
-    return shortened(name, 40).replace("$", r"\$").lstrip("_")
+    # A legend's words are read as formulas.
+    return legend_word(name, 40).replace("$", r"\$")
 
 
 def _heading(figure: Any, words: str) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from carousel.errors import OptionError
 from carousel.inspection.attribution_figure import draw_attributions
-from carousel.inspection.contents import QUANTITIES, Contents, GradientFlow
+from carousel.inspection.contents import QUANTITIES, TEXTS, Contents, GradientFlow
 from carousel.inspection.curves import draw_gradients, draw_half_lives, draw_saturation
 from carousel.inspection.heat_maps import draw_attention, draw_heat_map, is_projected
 from carousel.inspection.orders import ORDERS
-from carousel.inspection.unit_figure import MOST_STEPS, TEXTS, draw_unit
+from carousel.inspection.unit_figure import MOST_STEPS, draw_unit
 from carousel.options import option, options
 
 # What each figure listens to, beside its name.

@@ -20,13 +20,15 @@ from carousel.inspection.strips import (
     COLOUR_MAP,
     LETTER,
     QUANTITY_WORDS,
+    STRIP,
     add_bar,
     colour_scale,
-    draw_strip,
     has_strip,
     label_steps,
     label_units,
     step_name,
+    titled,
+    under_strip,
 )
 
 ORDER_WORDS = {
@@ -36,7 +38,7 @@ ORDER_WORDS = {
     "number": "in the order of their numbers",
 }
 STEP, NARROWEST, WIDEST = 0.1, 4.5, 10.0  # inches: a step; the axes
-SIDE, TITLE, STRIP = 1.6, 0.9, 1.1  # inches beside the axes, above them, and of a sequence's values
+SIDE, TITLE = 1.6, 0.9  # inches beside the axes and above them
 _ROW, _LOWEST, _HIGHEST = 0.035, 2.0, 5.5  # inches: a unit; the axes
 _CELL, _LEAST, _MOST = 0.24, 1.6, 8.0  # inches of attention: a step; the axes
 
@@ -72,11 +74,7 @@ def draw_heat_map(
     width, height = map_width(steps), min(max(_ROW * len(shown), _LOWEST), _HIGHEST)
     strip = STRIP if has_strip(axis) else 0.0
     with picture(path, (width + SIDE, height + strip + TITLE)) as figure:
-        if strip:
-            above, axes = figure.subplots(2, 1, height_ratios=[strip, height])
-            draw_strip(above, axis, steps, over_bar=True)
-        else:
-            above = axes = figure.add_subplot()
+        above, axes = under_strip(figure, axis, steps, height, over_bar=True)
         image = axes.imshow(
             shown[rows],
             aspect="auto",
@@ -129,12 +127,7 @@ def draw_attention(contents: Contents, path: Path) -> None:
             label_steps(axes, memory, range(len(memory)), width)
             _label_queries(axes, contents.axis(attention.queries), down, height)
             words = f"{attention.name}: where each {contents.axis(attention.queries).unit} looked"
-            axes.set_title(
-                f"{shortened(words)}\n{shortened(contents.title)}",
-                loc="left",
-                fontsize="medium",
-                parse_math=False,
-            )
+            titled(axes, shortened(words), shortened(contents.title))
             bar = figure.colorbar(image, ax=axes, ticks=[0, 0.25, 0.5, 0.75, 1])
             bar.set_label("part of the attention")
 
@@ -154,7 +147,7 @@ def headed(axes: Any, contents: Contents, layer: str, what: str, width: float) -
     unbroken = shortened(what, 2 * room).replace(" = ", "\u00a0=\u00a0")
     lines = textwrap.wrap(unbroken, room, break_on_hyphens=False)
     lines.append(shortened(f"layer {layer} of {contents.title}", room))
-    axes.set_title("\n".join(lines), loc="left", fontsize="medium", parse_math=False)
+    titled(axes, *lines)
 
 
 def _sides(contents: Contents, attention: AttentionMap) -> tuple[float, float]:

@@ -112,8 +112,9 @@ class Inspection(Contents):
         ]
         if not flows:
             raise OptionError(
-                "gradients are computed by the textbook's equations, and no layer here has its "
-                "cell; look at the gates alone"
+                f"flow: expected a layer of the textbook's cell, by whose equations gradients are "
+                f"computed, but no layer here has its cell; {', '.join(self.layers)}: a variant, a "
+                f"projection, a state changed between steps. Look at the gates alone"
             )
         others = [flow for flow in self.flows if flow.layer not in self.layers]
         return dataclasses.replace(self, flows=[*flows, *others])

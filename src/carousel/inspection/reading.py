@@ -85,10 +85,7 @@ class Reading:
     @property
     def layer_names(self) -> list[str]:
         """What the layers are called in an inspection, in PyTorch's order."""
-        if self.cell:
-            return [self.name or "cell"]
-        own = suffixes(self.layer.num_layers, self.layer.bidirectional)
-        return [f"{self.name}.{suffix}" if self.name else suffix for suffix in own]
+        return layer_names(self.name, self.layer, cell=self.cell)
 
     def layers(self, axis: str, backwards: bool = False) -> dict[str, LayerValues]:
         """Returns what each layer and direction computed, by its name in an inspection.
@@ -132,3 +129,17 @@ class Reading:
         if second_direction or reset is None or not reset[0]:
             return before
         return State(*(torch.zeros_like(part) for part in before))
+
+
+def layer_names(name: str, module: Any, *, cell: bool) -> list[str]:
+    """Returns what the layers of a module are called in an inspection, in PyTorch's order.
+
+    Args:
+        name: of the module: its path, with the number of the sequence behind the first.
+        module: a layer, or what stands for one.
+        cell: whether it is a cell, which is one layer without a suffix.
+    """
+    if cell:
+        return [name or "cell"]
+    own = suffixes(int(module.num_layers), bool(module.bidirectional))
+    return [f"{name}.{suffix}" if name else suffix for suffix in own]

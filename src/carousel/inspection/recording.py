@@ -16,11 +16,10 @@ from torch import Tensor
 
 from carousel.errors import OptionError, ShapeError, unknown_name
 from carousel.inspection.calls import CELLS, LAYERS, Call, check_row, row_of_call
-from carousel.inspection.reading import Piece, Reading
+from carousel.inspection.reading import Piece, Reading, layer_names
 from carousel.inspection.recomputing import check_recomputed, layer_on, recomputed, weights_of
 from carousel.inspection.untouched import untouched
 from carousel.nn import LSTM, State
-from carousel.nn.parameters import suffixes
 
 _NOT_SEEN = (torch.nn.RNNBase, torch.nn.RNNCellBase, torch.jit.ScriptModule)
 _WRAPPED = "_orig_mod"  # what torch.compile calls the module that it wraps
@@ -183,14 +182,14 @@ def _continued(own: Sequence[Reading], call: Call) -> Reading | None:
     if not call.given:
         return None
     for reading in reversed(own):
-        if _equal(reading.after.c, call.before.c):
+        if equal(reading.after.c, call.before.c):
             reading.discarded = False
             return reading
     for reading in reversed(own):
         last = reading.pieces[-1].call
         if not reading.cell or len(reading.pieces) == 1:
             continue
-        if all(map(_equal, last.before, call.before)):
+        if all(map(equal, last.before, call.before)):
             reading.pieces.pop()
             reading.discarded = True
             return reading
@@ -203,10 +202,11 @@ def _going_on(reading: Reading, call: Call) -> State:
     The hidden state may have been changed on the way, as by a normalisation: it is then the call's.
     """
     own = State(*(part[:, 0] for part in reading.pieces[-1].trace.state))
-    return own if _equal(reading.after.h, call.before.h) else State(call.before.h, own.c)
+    return own if equal(reading.after.h, call.before.h) else State(call.before.h, own.c)
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
+def equal(one: Tensor, other: Tensor) -> bool:
+    """Returns whether two tensors have one dtype and the same numbers."""
     return one.dtype == other.dtype and torch.equal(one, other)
 
 
@@ -222,7 +222,10 @@ def _chosen(
     chosen = [layers] if isinstance(layers, str) else list(layers)
     if not chosen:
         raise OptionError("layers: expected the name of a layer at least, got none")
-    names = {path: _layer_names(path, module) for path, module in found.items()}
+    names = {
+        path: layer_names(path, module, cell=isinstance(module, CELLS))
+        for path, module in found.items()
+    }
     for one in chosen:
         base = one.partition("#")[0]
         if not any(selects([base], name) for own in names.values() for name in own):
@@ -234,14 +237,6 @@ def _chosen(
         for path, module in found.items()
         if any(selects(bases, name) for name in names[path])
     }
-
-
-def _layer_names(path: str, module: Any) -> list[str]:
-    """Returns what the layers of a module are called, and the module itself."""
-    if isinstance(module, CELLS):
-        return [path or "cell"]
-    own = suffixes(int(module.num_layers), bool(module.bidirectional))
-    return [f"{path}.{suffix}" for suffix in own] if path else own
 
 
 def _none_there(model: torch.nn.Module) -> str:

@@ -77,16 +77,14 @@ def layer_statistics(layer: LayerValues) -> LayerStatistics:
         layer: the values of T steps of H units, in either direction.
     """
     f, i, g, o, c = (getattr(layer, name).astype(np.float64) for name in "figoc")
-    inside = np.abs(np.tanh(c))
-    shown = o * np.tanh(c)
+    bent = np.tanh(c)
+    inside, shown = np.abs(bent), o * bent
     dead = _dead(shown)
-    with np.errstate(divide="ignore"):  # f = 0 gives a half-life of 0, f = 1 an infinite one
-        half_life = math.log(2) / -_mean(np.log(f))
     gates = {"f": f, "i": i, "o": o}
     return LayerStatistics(
         saturation_low={name: _single(_mean(gates[name] < LOW)) for name in GATES},
         saturation_high={name: _single(_mean(gates[name] > HIGH)) for name in GATES},
-        half_life=_single(np.abs(half_life)),  # infinity without the sign of -0.0
+        half_life=half_lives(f),
         keep=_single(_mean(f)),
         write=_single(_mean(i * np.abs(g))),
         read=_single(_mean(o)),
@@ -95,6 +93,17 @@ def layer_statistics(layer: LayerValues) -> LayerStatistics:
         dead=dead,
         duplicate_of=_duplicates(shown, dead),
     )
+
+
+def half_lives(f: Float[np.ndarray, "T H"]) -> Float[np.ndarray, " H"]:
+    """Returns ln 2 / (-mean_t ln f_t) of each unit's forget gate; see ``LayerStatistics``.
+
+    Args:
+        f: (T, H).
+    """
+    with np.errstate(divide="ignore"):  # f = 0 gives a half-life of 0, f = 1 an infinite one
+        found = math.log(2) / -_mean(np.log(f.astype(np.float64)))
+    return _single(np.abs(found))  # infinity without the sign of -0.0
 
 
 def standardized(values: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "T N"]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from carousel.data.extras import import_extra
 from carousel.data.pictures import shortened
-from carousel.inspection.contents import Axis
+from carousel.inspection.contents import BLANKS, DRAWN, TEXTS, Axis
 
 # Okabe and Ito's colours stay apart for the colour-blind; lines differ in dashes too, so that they
 # stay apart in greyscale.
@@ -36,12 +36,13 @@ QUANTITY_WORDS = {
     "c": "memory cell c",
     "h": "hidden state h",
 }
-LINE_END = "⏎"
-_SIGNS = {" ": "␣", "\n": LINE_END, "\t": "⇥", "": "∅"}
+LINE_END = BLANKS["\n"]
+_SIGNS = {**BLANKS, "": "∅"}
 _LONGEST_NAME = 20  # letters of a step: a time with its zone
 _MOST_LINES, _LONGEST_COLUMN = 6, 13  # lines of a series, letters of a column's name
 _EVEN = 3.0  # up to which a scale by asinh looks even
 _ALIKE = 5.0  # by how much ranges of columns may differ that share a scale
+STRIP = 1.1  # inches of a sequence's values
 LETTER = 0.072  # inches of a letter of 8 points
 _CHARACTER, _WORD = 0.082, 0.105  # inches that the name of a step needs, upright and turned
 
@@ -96,9 +97,39 @@ def add_bar(figure: Any, axes: Any, image: Any, words: str) -> None:
     bar.set_label(words)
 
 
+def titled(axes: Any, *lines: str) -> None:
+    """Writes lines above axes, to the left; words of a user in them are no formulas."""
+    axes.set_title("\n".join(lines), loc="left", fontsize="medium", parse_math=False)
+
+
+def legend_word(name: str, length: int) -> str:
+    """Returns a name for a legend, which passes over words that begin with a dash below."""
+    return shortened(name, length).lstrip("_")
+
+
 def has_strip(axis: Axis) -> bool:
     """Says whether numbers are drawn above the steps."""
-    return axis.values is not None and axis.kind in ("series", "spectrogram")
+    return axis.values is not None and axis.kind in DRAWN
+
+
+def under_strip(
+    figure: Any, axis: Axis, steps: range, height: float, *, over_bar: bool = False
+) -> tuple[Any, Any]:
+    """Returns the highest axes, and those of the figure below the sequence's own values.
+
+    Args:
+        figure: without axes.
+        axis: that is drawn above, where it has numbers; else both are the same.
+        steps: the part that is drawn.
+        height: of the lower axes in inches.
+        over_bar: see ``draw_strip``.
+    """
+    if not has_strip(axis):
+        axes = figure.add_subplot()
+        return axes, axes
+    above, axes = figure.subplots(2, 1, height_ratios=[STRIP, height])
+    draw_strip(above, axis, steps, over_bar=over_bar)
+    return above, axes
 
 
 def draw_strip(axes: Any, axis: Axis, steps: range, *, over_bar: bool = False) -> None:
@@ -134,7 +165,7 @@ def draw_strip(axes: Any, axis: Axis, steps: range, *, over_bar: bool = False) -
                 color=COLOURS[number % len(COLOURS)],
                 linestyle=DASHES[number % len(DASHES)],
                 linewidth=1.1,
-                label=shortened(columns[number], _LONGEST_COLUMN),
+                label=legend_word(columns[number], _LONGEST_COLUMN),
             )
         if own:
             axes.set_yticks([])
@@ -172,10 +203,10 @@ def label_steps(axes: Any, axis: Axis, steps: range, width: float) -> None:
     axes.set_xlim(steps.start - 0.5, steps.stop - 0.5)
     if axis.kind == "characters" and room >= _CHARACTER and max(map(len, names)) == 1:
         _name_all(axes, names, steps, 0)
-    elif axis.kind in ("characters", "words") and room >= _WORD:
+    elif axis.kind in TEXTS and room >= _WORD:
         _name_all(axes, names, steps, 90)
     else:
-        numbered = axis.kind in ("characters", "words")
+        numbered = axis.kind in TEXTS
         words = [str(step) for step in steps] if numbered else names
         every = math.ceil((max(map(len, words)) + 2) * LETTER / room)
         if numbered:  # in steps of 1, 2, 5, 10, 20, 50 ...

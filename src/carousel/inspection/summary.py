@@ -19,7 +19,7 @@ from carousel.inspection.contents import Attribution, Contents, GradientFlow
 from carousel.inspection.following import Follower, best_units, followed
 from carousel.inspection.gradient_flow import curve
 from carousel.inspection.reach import reach
-from carousel.inspection.statistics import LayerStatistics, layer_statistics
+from carousel.inspection.statistics import layer_statistics
 
 _GATES = {"f": "forget f", "i": "input i", "o": "output o"}
 _LONGEST, _FOLLOWED, _LISTED = 5, 6, 12  # units, things, and units of a kind that are named
@@ -160,16 +160,12 @@ def _layer_values(contents: Contents, name: str) -> dict[str, Any]:
         "axis": layer.axis,
         "reverse": layer.reverse,
         "units": layer.hidden_size,
-        **_statistics_values(found),
+        **vars(found),
         "follows": [
             {"name": one.name, "correlation": one.correlation}
             for one in followed(layer, contents.axis(layer.axis))
         ],
     }
-
-
-def _statistics_values(found: LayerStatistics) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in found.__dataclass_fields__}
 
 
 def _flow_values(flow: GradientFlow) -> dict[str, Any]:

@@ -7,18 +7,17 @@ Letters: T steps, R lines of text, W cells of a line.
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carousel.data.pictures import picture, shortened
-from carousel.inspection.contents import Axis, Contents
+from carousel.data.pictures import letters, picture, shortened
+from carousel.inspection.contents import TEXTS, Axis, Contents
 from carousel.inspection.following import followed
-from carousel.inspection.heat_maps import SIDE, STRIP, TITLE, headed, is_projected, map_width
-from carousel.inspection.statistics import layer_statistics
+from carousel.inspection.heat_maps import SIDE, TITLE, headed, is_projected, map_width
+from carousel.inspection.statistics import half_lives
 from carousel.inspection.strips import (
     COLOUR_MAP,
     COLOURS,
@@ -26,15 +25,15 @@ from carousel.inspection.strips import (
     INK,
     LINE_END,
     QUANTITY_WORDS,
+    STRIP,
     add_bar,
     colour_scale,
-    draw_strip,
     has_strip,
     label_steps,
     step_name,
+    under_strip,
 )
 
-TEXTS = ("characters", "words")  # kinds of sequences that are set in lines
 MOST_STEPS = 4_000  # of a text, about two pages
 _CELLS = 80  # of a line
 _CELL, _LINE = 0.082, 0.2  # inches
@@ -122,8 +121,7 @@ def set_in_cells(axis: Axis, steps: range) -> list[Cell]:
     found, line, place = [], 0, 0
     for step in steps:
         name = step_name(axis.names[step], _LONGEST_WORD)
-        # One of Chinese is as wide as two.
-        width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in name)
+        width = letters(name)
         if place and place + width > _CELLS:
             line, place = line + 1, 0
         found.append(Cell(step, line, place, max(1, width), name))
@@ -140,11 +138,7 @@ def _draw_curve(
     width = map_width(steps)
     strip = STRIP if has_strip(axis) else 0.0
     with picture(path, (width + SIDE, _CURVE + strip + TITLE)) as figure:
-        if strip:
-            above, axes = figure.subplots(2, 1, height_ratios=[strip, _CURVE])
-            draw_strip(above, axis, steps)
-        else:
-            above = axes = figure.add_subplot()
+        above, axes = under_strip(figure, axis, steps, _CURVE)
         axes.plot(steps, shown, color=COLOURS[0], linewidth=1.3)
         axes.axhline(0, color=FAINT, linewidth=0.6)
         axes.set_ylabel(what.split(" of unit")[0], color=INK)
@@ -157,7 +151,7 @@ def _facts(contents: Contents, layer: str, quantity: str, unit: int) -> str:
     """Returns the unit's half-life, and what it follows where that is plain."""
     values = contents.layer(layer)
     axis = contents.axis(values.axis)
-    half_life = float(layer_statistics(values).half_life[unit])
+    half_life = float(half_lives(values.f)[unit])
     words = f": half-life {half_life:.3g} steps" if np.isfinite(half_life) else ": never forgets"
     found = followed(values, axis, quantity)
     if found:

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from carousel.data.tokenizers import LINE_END, Decoder, Tokenizer
+from carousel.inspection.contents import BLANKS
 
-SHOWN = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 # By which signs a quotation ends that begins with one. The German „ ends with the English “.
 _QUOTES = {'"': '"', "“": "”", "„": "“”", "«": "»", "»": "«"}
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
@@ -27,7 +27,7 @@ def visible(text: str) -> str:
 
     A sign that joins the one before it stands on a circle of its own.
     """
-    signs = [SHOWN.get(sign, sign) for sign in text]
+    signs = [BLANKS.get(sign, sign) for sign in text]
     if signs and unicodedata.combining(signs[0]):
         signs.insert(0, "◌")
     return "".join(sign if sign.isprintable() else f"<U+{ord(sign):04X}>" for sign in signs)
@@ -42,7 +42,7 @@ def token_names(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[str]:
     for token in tokens:
         name = tokenizer.vocabulary[token]
         if tokenizer.kind == "words":
-            names.append(SHOWN["\n"] if name == LINE_END else visible(name))
+            names.append(BLANKS["\n"] if name == LINE_END else visible(name))
             continue
         try:
             text = tokenizer.bytes_after(token, tokenizer.end).decode()

@@ -19,9 +19,9 @@ from tests.tasks.forecasting.small_data import (
     rich_frame,
     split,
 )
+from tests.tasks.traced_layers import assert_traced
 
 from carousel.errors import DataError, ModelError, OptionError
-from carousel.inspection.contents import QUANTITIES
 from carousel.inspection.inspection import Inspection
 from carousel.tasks.forecasting import Forecaster
 from carousel.tasks.forecasting.layer_steps import BEFORE
@@ -62,9 +62,7 @@ def assert_seen(model: Forecaster, found: Inspection, window: Window, number: in
     for name, trace in traces.items():
         layer = found.layers[name]
         assert layer.axis == ("past" if "encoder" in name else "horizon")
-        for quantity in QUANTITIES:
-            wanted = getattr(trace, quantity)[:, 0].detach().numpy()
-            assert getattr(layer, quantity) == pytest.approx(wanted, abs=CLOSE)
+        assert_traced(layer, trace, CLOSE)
     assert found.layers[f"members.{number}.decoder.l0"].before_c == pytest.approx(
         begin[1][0, 0].detach().numpy(), abs=CLOSE
     )

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from tests.tasks.language_modeling.small_texts import KINDS, OTHER, TEXT, fitted, small_model
+from tests.tasks.traced_layers import assert_traced
 
 from carousel.errors import DataError, ModelError, OptionError
-from carousel.inspection.contents import QUANTITIES
 from carousel.inspection.gradient_flow import gradient_flow
 from carousel.nn import State
 from carousel.tasks.language_modeling import LanguageModel, inspecting
@@ -59,9 +59,8 @@ def test_values_are_those_of_the_layers(options: dict[str, Any]) -> None:
     assert list(found.layers) == [f"layers.{n}.l0" for n in range(len(network.layers))]
     for layer, seen in zip(network.layers, found.layers.values(), strict=True):
         trace = layer.trace(x)["l0"]
-        for quantity in QUANTITIES:  # the first step reads the begin, which is no part of the text
-            wanted = getattr(trace, quantity)[1:, 0].detach().numpy()
-            assert getattr(seen, quantity) == pytest.approx(wanted, abs=CLOSE)
+        # The first step reads the begin, which is no part of the text.
+        assert_traced(seen, trace, CLOSE, begin=1)
         assert seen.before_h == pytest.approx(trace.h[0, 0].detach().numpy(), abs=CLOSE)
         assert seen.before_c == pytest.approx(trace.c[0, 0].detach().numpy(), abs=CLOSE)
         assert seen.inputs == pytest.approx(x[1:, 0].detach().numpy(), abs=CLOSE)

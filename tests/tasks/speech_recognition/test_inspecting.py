@@ -11,11 +11,11 @@ import soundfile
 import torch
 from tests.tasks.speech_recognition.small_recordings import sound_of
 from tests.tasks.speech_recognition.test_recognition import RATE, READY_SIZE, untaught
+from tests.tasks.traced_layers import assert_traced
 from torch import Tensor
 from torch.nn import functional
 
 from carousel.errors import DataError, ModelError, OptionError
-from carousel.inspection.contents import QUANTITIES
 from carousel.tasks.speech_recognition import Recognizer, inspecting
 from carousel.tasks.speech_recognition.fitted import Fitted
 from carousel.tasks.speech_recognition.inspecting import SoundInspectionOptions, inspected_sound
@@ -62,9 +62,7 @@ def test_values_are_those_of_the_layers(options: dict[str, Any]) -> None:
                 names.append(f"layers.{number}.{suffix}")
                 seen = found.layers[names[-1]]
                 assert (seen.axis, seen.reverse) == ("recording", suffix.endswith("reverse"))
-                for quantity in QUANTITIES:
-                    values = getattr(wanted, quantity)[:, 0].numpy()
-                    assert getattr(seen, quantity) == pytest.approx(values, abs=CLOSE)
+                assert_traced(seen, wanted, CLOSE)
             x = network._above(number, x, trace.output)
     assert list(found.layers) == names
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.tasks.traced_layers import assert_traced
 from tests.tasks.translation.small_translators import fitted, small_translator, taught_translator
 from torch import Tensor
 
 from carousel.data.pairs import Pairs
 from carousel.errors import DataError, ModelError, OptionError
-from carousel.inspection.contents import QUANTITIES
 from carousel.inspection.inspection import Inspection
 from carousel.nn import Trace
 from carousel.tasks.translation import Translator, inspecting
@@ -56,13 +56,11 @@ def log_probabilities(
     return scores.gather(1, batch.targets[:, None])[:, 0]
 
 
-def assert_traced(found: Inspection, name: str, axis: str, trace: Trace) -> None:
+def assert_stack_traced(found: Inspection, name: str, axis: str, trace: Trace) -> None:
     for suffix, wanted in trace.items():
         layer = found.layers[f"{name}.{suffix}"]
         assert (layer.axis, layer.reverse) == (axis, suffix.endswith("reverse"))
-        for quantity in QUANTITIES:
-            values = getattr(wanted, quantity)[:, 0].detach().numpy()
-            assert getattr(layer, quantity) == pytest.approx(values, abs=CLOSE)
+        assert_traced(layer, wanted, CLOSE)
 
 
 @pytest.mark.parametrize(
@@ -80,14 +78,14 @@ def test_values_are_those_of_the_layers(options: dict[str, Any], number: int) ->
         x = member.encoder.embedding(batch.source)
         for n, layer in enumerate(member.encoder.layers):
             trace = layer.trace(x)
-            assert_traced(found, f"members.{number}.encoder.layers.{n}", "source", trace)
+            assert_stack_traced(found, f"members.{number}.encoder.layers.{n}", "source", trace)
             x = trace.output + x if n and member.encoder.residual else trace.output
         begin = member.read(batch.source, batch.source_lengths).begin
         for n, layer in enumerate(member.decoder.layers):
             name = f"members.{number}.decoder.layers.{n}"
             # What it read, its own features among them where they are fed back.
             read = torch.from_numpy(found.layers[f"{name}.l0"].inputs)[:, None]
-            assert_traced(found, name, "target", layer.trace(read, begin.layers[n]))
+            assert_stack_traced(found, name, "target", layer.trace(read, begin.layers[n]))
         read = torch.from_numpy(found.layers[f"members.{number}.decoder.layers.0.l0"].inputs)
         width = member.decoder.embedding.embedding_dim
         words = member.decoder.embedding(batch.inputs)[:, 0]

@@ -7,7 +7,6 @@ Letters: T words of the translation, S of the source.
 
 from __future__ import annotations
 
-import unicodedata
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from carousel.data.pictures import picture, shortened
+from carousel.data.pictures import letters, picture, shortened
 from carousel.errors import OptionError, ShapeError
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def draw_alignment(
     """
     _check_words(weights, source_words, target_words)
     across, down = _labels(source_words), _labels(target_words)
-    left, top = _LETTER * _letters(down), _LETTER * _letters(across)
+    left, top = _LETTER * max(map(letters, down)), _LETTER * max(map(letters, across))
     width, across_size = _extent(len(across), left + _BAR)
     height, down_size = _extent(len(down), top + _TITLE)
     title = shortened(title, int((width - left) / _TITLE_LETTER))
@@ -142,13 +141,6 @@ def _check_words(
 
 def _labels(words: Sequence[str]) -> list[str]:
     return [shortened(word, _LONGEST_LABEL) for word in words]
-
-
-def _letters(labels: Sequence[str]) -> int:
-    """Returns the width of the widest label in letters; one of Chinese is as wide as two."""
-    return max(
-        sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in label) for label in labels
-    )
 
 
 def _extent(words: int, margin: float) -> tuple[float, float]:
