@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SYMBOLS = "BTPSXVE"  # of the Reber grammar
-# From each node of the grammar: what may come, and where it leads; Fahlman (1991), figure 3.
+# From each node of the grammar: what may come, and where it leads; figure 3 of the 1997 paper.
 _GRAMMAR = {
     0: {"T": 1, "P": 2},
     1: {"S": 1, "X": 3},
@@ -62,8 +62,9 @@ class Adding:
     A step is (value from U(0, 1), mark); one mark stands in either half. Saying 1 always has a mean
     squared error of 1/6.
 
-    Reference: Hochreiter and Schmidhuber (1997), section 5.4, in the form of Le, Jaitly and Hinton
-        (2015), arXiv:1504.00941, section 4.1, which Bai, Kolter and Koltun (2018) take too.
+    Reference: Hochreiter and Schmidhuber (1997), section 5.4, in the form of Arjovsky, Shah and
+        Bengio (2016), arXiv:1511.06464, section 5. Bai, Kolter and Koltun (2018),
+        arXiv:1803.01271, mark any two numbers.
     """
 
     inputs: int = 2
@@ -85,7 +86,7 @@ class Adding:
         return F.mse_loss(said[-1, :, 0], drawn.targets)
 
     def wrong(self, said: Tensor, drawn: Drawn) -> Tensor:
-        """Returns where the sum is off by 0.04 or more, the paper's criterion."""
+        """Returns where the sum is off by 0.04 or more; the paper's 0.04 is of half that sum."""
         return (said[-1, :, 0] - drawn.targets).abs() >= 0.04
 
 
@@ -97,8 +98,8 @@ class Copying:
     length + 20 steps; who forgets everything and says blanks and random symbols has 10 ln 8 /
     (length + 20).
 
-    Reference: Hochreiter and Schmidhuber (1997), in the form of Arjovsky, Shah and Bengio (2016),
-        arXiv:1511.06464, section 5.1, which Bai, Kolter and Koltun (2018) take too.
+    Reference: Arjovsky, Shah and Bengio (2016), arXiv:1511.06464, section 5, after Hochreiter and
+        Schmidhuber (1997). Bai, Kolter and Koltun (2018), arXiv:1803.01271, ask by eleven 9s.
     """
 
     inputs: int = 10

@@ -41,7 +41,7 @@ def integrated_gradients(
             on the CPU, for cuDNN has no gradient of an LSTM in ``eval``.
         inputs: (T, F) x, in floating point; of tokens, their embeddings.
         baseline: (T, F) or (F,) x', an input that says nothing; 0 by default.
-        steps: points of the sum, from 1 on; the paper takes 20 to 300.
+        steps: points of the sum, from 1 on; the paper finds 20 to 300 enough.
 
     Returns:
         The shares (T,), and the total F(x) - F(x').
@@ -52,7 +52,7 @@ def integrated_gradients(
         ShapeError: for tensors of other shapes.
 
     Reference:
-        Sundararajan, Taly and Yan (2017), arXiv:1703.01365, equation 1; the sum: equation 3.
+        Sundararajan, Taly and Yan (2017), arXiv:1703.01365, section 3; the sum: equation 3.
     """
     if steps < 1:
         raise OptionError(f"steps: expected a number of points from 1 on, got {steps}")

@@ -33,7 +33,7 @@ def draw_saturation(contents: Contents, path: Path, layers: Sequence[str]) -> No
 
     One panel a gate. Both shares add up to 1 at most: no point is above the diagonal.
 
-    Reference: Karpathy, Johnson and Fei-Fei 2015, arXiv:1506.02078, figure 3.
+    Reference: Karpathy, Johnson and Fei-Fei 2015, arXiv:1506.02078, the saturation plots.
     """
     found = {name: layer_statistics(contents.layer(name)) for name in layers}
     with picture(path, (10.0, 4.4)) as figure:

@@ -77,7 +77,7 @@ def followed(layer: LayerValues, axis: Axis, quantity: str = "c") -> list[Follow
     Reference:
         Pearson (1895), doi:10.1098/rspl.1895.0041; correlation by chance: Yule (1926),
         doi:10.2307/2341482. Units that follow quotes, brackets and the position in a line:
-        Karpathy, Johnson and Fei-Fei (2015), arXiv:1506.02078, section 4.2.
+        Karpathy, Johnson and Fei-Fei (2015), arXiv:1506.02078, section 4.
     """
     if quantity not in QUANTITIES:
         raise OptionError(unknown_name("quantity", quantity, QUANTITIES))

@@ -118,7 +118,7 @@ def plain_rnn_flow(
         h_s = φ(W_ih x_s + b_ih + W_hh h_{s-1} + b_hh)
         dh_{s-1} = W_hhᵀ (dh_s ⋆ φ'_s),   φ' = 1 - h² of the tanh, 1 or 0 of the rectifier
 
-    A product of such matrices vanishes or explodes with the number of steps, almost always.
+    A product of such matrices can vanish or explode exponentially with the number of steps.
 
     Args:
         name: what it is called, such as "plain RNN".

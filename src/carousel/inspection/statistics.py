@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from carousel.inspection.contents import LayerValues
 
 GATES = ("f", "i", "o")
-LOW, HIGH = 0.1, 0.9  # Karpathy, Johnson and Fei-Fei (2015), section 4.2
+LOW, HIGH = 0.1, 0.9  # Karpathy, Johnson and Fei-Fei (2015), section 4
 DEAD = 0.01  # of the width 2 that h can have; our choice
 DUPLICATE = 0.99  # of |correlation|; our choice
 
@@ -34,7 +34,7 @@ class LayerStatistics:
     Attributes:
         saturation_low: gate f, i, o to (H,), the share of steps with the gate below 0.1.
         saturation_high: the same above 0.9. A forget gate that is always high remembers, one that
-            is never high is a unit of a feed-forward network.
+            is always low is a unit of a feed-forward network.
         half_life: (H,) steps after which the forget gate alone has halved what is in the memory,
             ln 2 / (-mean_t ln f_t); infinite where f is 1 throughout.
         keep: (H,) mean_t f_t, the share of the memory that a step leaves there.
@@ -50,12 +50,12 @@ class LayerStatistics:
             sequences of less than three steps. Short sequences have duplicates by chance.
 
     Reference:
-        saturation: Karpathy, Johnson and Fei-Fei (2015), arXiv:1506.02078, section 4.2. Half-life:
-        a constant f keeps f^n after n steps, an exponential decay with the time scale -1/ln f;
-        Tallec and Ollivier (2018), arXiv:1804.11188, and Mahto, Vo, Turek and Huth (2021),
-        arXiv:2009.12727; of a gate that changes the memory keeps Π f_t, whose logarithm a step is
-        the mean of ln f_t. The budgets are the terms of the textbook's equations; the bounds of
-        dead and duplicate units are ours.
+        saturation: Karpathy, Johnson and Fei-Fei (2015), arXiv:1506.02078, section 4. Half-life:
+        a constant f keeps f^n after n steps, an exponential decay with the time scale -1/ln f:
+        Mahto, Vo, Turek and Huth (2021), arXiv:2009.12727; near 1 that is the 1/(1 - f) of Tallec
+        and Ollivier (2018), arXiv:1804.11188, section 1. Of a gate that changes the memory keeps
+        Π f_t, whose logarithm a step is the mean of ln f_t. The budgets are the terms of the
+        textbook's equations; the bounds of dead and duplicate units are ours.
     """
 
     saturation_low: Mapping[str, Float[np.ndarray, " H"]]

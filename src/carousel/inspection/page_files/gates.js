@@ -1,5 +1,5 @@
 // How often the gates of each unit are nearly shut and nearly open: the plot of Karpathy, Johnson
-// and Fei-Fei (2015), arXiv:1506.02078, section 4.2.
+// and Fei-Fei (2015), arXiv:1506.02078, section 4.
 
 /** One gate: a circle for each unit, at its share of steps above 0.9 and below 0.1. */
 function drawSaturation(host, layer, gate) {
