@@ -18,6 +18,9 @@ import torch
 from jaxtyping import install_import_hook
 
 os.environ["MPLBACKEND"] = "Agg"
+# For the programs that tests start: two threads each, beside other tests on the same cores, wait
+# for each other most of the time.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 assert "carousel" not in sys.modules, "carousel was imported before its shapes could be checked"
 # The numeric tower of PEP 484: a whole number may be given where a float is annotated.

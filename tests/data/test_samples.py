@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carousel.data.audio import audio_facts
+from carousel.data.audio_files import audio_facts
 from carousel.data.recordings import Recordings
 from carousel.data.samples import is_sample, sample_options, sample_path, sample_table, samples
 from carousel.data.texts import Texts

@@ -21,7 +21,7 @@ from tests.inspection.recorded import (
 
 from carousel.inspection import page as page_module
 from carousel.inspection.contents import Axis, Contents
-from carousel.inspection.page import BUDGET, SCRIPTS, page_bytes
+from carousel.inspection.page import BUDGET, SCRIPTS, STYLES, page_bytes
 from carousel.inspection.page_data import PRECISIONS
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -168,10 +168,11 @@ def test_a_large_page_has_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_file_of_the_page_is_used_and_short() -> None:
     files = list((resources.files("carousel.inspection") / "page_files").iterdir())
     names = {path.name for path in files}
-    assert names == {"page.html", "style.css", *(f"{name}.js" for name in SCRIPTS)}
+    parts = [*(f"{name}.css" for name in STYLES), *(f"{name}.js" for name in SCRIPTS)]
+    assert names == {"page.html", *parts}
     for path in files:
         lines = path.read_text("utf-8").splitlines()
-        assert len(lines) <= 400 or path.name == "style.css", path.name
+        assert len(lines) <= 400, path.name
         if path.name.endswith(".js"):
             assert lines[0].startswith("// "), f"{path.name} does not say what it is"
 

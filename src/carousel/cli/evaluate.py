@@ -15,6 +15,7 @@ from carousel.cli.places import (
     PLOT_FORMATS,
     SPEECH_RECOGNITION,
     TRANSLATION,
+    AnyDevice,
     Force,
     Json,
     ModelPath,
@@ -29,6 +30,7 @@ from carousel.options import option, options
 from carousel.tasks.language_modeling.adaptation import AdaptationOptions
 from carousel.tasks.loading import task_of
 from carousel.tasks.speech_recognition.recognition import ListeningOptions
+from carousel.training.devices import chosen_device
 
 
 @options
@@ -100,6 +102,7 @@ def evaluate(
     ] = None,
     /,
     *,
+    device: AnyDevice = "auto",
     plot: Plot = None,
     force: Force = False,
     json_: Json = False,
@@ -109,6 +112,7 @@ def evaluate(
     import carousel
 
     check_place(plot, force)
+    chosen_device(device)  # refused before anything is read
     task = task_of(model)
     first, *rest = own_values(task, values, _CLASSES)
     check_ending("--plot", plot, PLOT_FORMATS[task])
@@ -125,7 +129,7 @@ def evaluate(
     else:
         chosen = first
     with counted(_COUNTED[task]) as progress:
-        report = carousel.load(model).evaluate(given, **chosen, progress=progress)
+        report = carousel.load(model).to(device).evaluate(given, **chosen, progress=progress)
     if plot is not None:
         report.plot(plot)
     print(json.dumps(_json_values(report.to_dict()), allow_nan=False) if json_ else report)

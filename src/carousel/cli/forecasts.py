@@ -37,6 +37,7 @@ def forecast(
     chosen: ForecastOptions,
     out: Path | None,
     plot: Path | None,
+    device: str,
     *,
     as_json: bool,
 ) -> None:
@@ -48,7 +49,7 @@ def forecast(
     if chosen.update and input is None:
         raise OptionError("--update needs the new rows; give them as INPUT")
     future = None if chosen.future is None else str(Path(chosen.future).expanduser())
-    forecaster = carousel.load(model)
+    forecaster = carousel.load(model).to(device)
     if chosen.update:
         forecaster.update(input)
     rows = None if chosen.update else input

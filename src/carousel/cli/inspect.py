@@ -20,6 +20,7 @@ from carousel.cli.places import (
     Force,
     Json,
     ModelPath,
+    OneDevice,
     check_ending,
     check_place,
 )
@@ -35,6 +36,7 @@ from carousel.tasks.language_modeling.inspecting import TextInspectionOptions
 from carousel.tasks.loading import task_of
 from carousel.tasks.speech_recognition.inspecting import SoundInspectionOptions
 from carousel.tasks.translation.inspecting import SentenceInspectionOptions
+from carousel.training.devices import chosen_device
 
 _EXTRA = "inspect"
 _NOTHING = "nothing"  # is explained
@@ -120,6 +122,7 @@ def inspect(
         bool,
         Parameter(help="compute how far back gradients reach in each layer", negative=""),
     ] = False,
+    device: OneDevice = "cpu",
     force: Force = False,
     json_: Json = False,
     **values: Any,
@@ -129,6 +132,7 @@ def inspect(
 
     for place in (out, plot, csv):
         check_place(place, force)
+    chosen_device(device)  # refused before anything is read
     task = task_of(model)
     check_ending("--out", out, PAGE_FORMATS)
     check_ending("--plot", plot, FORMATS)
@@ -146,7 +150,7 @@ def inspect(
         import_extra("polars", _EXTRA)
     given = _given(task, input, "INPUT")
     second = None if against is None else _given(task, against, "--against")
-    loaded = carousel.load(model)
+    loaded = carousel.load(model).to(device)
     names = None if layer is None else [layer]
     if asked.get("explain", _NOTHING) != _NOTHING and (names or figure):
         # Explaining takes long; a layer or a unit that is not there is said before it.

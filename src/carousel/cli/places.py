@@ -1,9 +1,9 @@
-"""Parameters that several verbs have: a model, a picture, and whether files may be replaced."""
+"""Parameters that several verbs have: a model, a device, a picture, may files be replaced."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -24,6 +24,18 @@ PLOT_FORMATS = {
 }
 
 ModelPath = Annotated[Path, Parameter(help="folder of a saved model", converter=expanded)]
+_Devices = Literal["auto", "cpu", "cuda"]
+# One sequence by itself leaves a GPU idle: each step of it waits for the one before.
+OneDevice = Annotated[
+    _Devices,
+    Parameter(
+        help="where to compute; a single text or sound is faster on the CPU; auto takes a GPU if "
+        "there is one"
+    ),
+]
+AnyDevice = Annotated[
+    _Devices, Parameter(help="where to compute; auto takes a GPU if there is one")
+]
 Plot = Annotated[
     Path | None,
     Parameter(

@@ -18,6 +18,7 @@ from carousel.cli.places import (
     Force,
     Json,
     ModelPath,
+    OneDevice,
     Plot,
     check_place,
 )
@@ -27,6 +28,7 @@ from carousel.errors import OptionError
 from carousel.options import option, options
 from carousel.tasks.loading import task_of
 from carousel.tasks.speech_recognition.recognition import ListeningOptions
+from carousel.training.devices import chosen_device
 
 
 @options
@@ -90,6 +92,7 @@ def predict(
             converter=expanded,
         ),
     ] = None,
+    device: OneDevice = "cpu",
     plot: Plot = None,
     force: Force = False,
     json_: Json = False,
@@ -98,6 +101,7 @@ def predict(
     """Forecast what follows the last row of every series, write on, translate, transcribe."""
     check_place(plot, force)
     check_place(out, force)
+    chosen_device(device)  # refused before anything is read
     task = task_of(model)
     own = own_values(task, values, _CLASSES)
     # What is out of range is refused before anything is read.
@@ -105,16 +109,18 @@ def predict(
     if json_ and out is not None:
         raise OptionError("--json prints to the terminal and --out writes a file; give one of them")
     if task == FORECASTING:
-        forecasts.forecast(model, input, chosen[0], out, plot, as_json=json_)
+        forecasts.forecast(model, input, chosen[0], out, plot, device, as_json=json_)
     elif task == TRANSLATION:
         length, text, search, reading = chosen
-        limits = length.max_tokens, reading.encoding
-        translations.translate(model, input, text, search, *limits, out, plot, as_json=json_)
+        most, encoding = length.max_tokens, reading.encoding
+        translations.translate(
+            model, input, text, search, most, encoding, out, plot, device, as_json=json_
+        )
     elif plot is not None:
         raise OptionError("--plot: there is no picture of a text; leave it out")
     elif task == SPEECH_RECOGNITION:
         written, listening = chosen
-        transcripts.transcribe(model, input, written, listening, out, as_json=json_)
+        transcripts.transcribe(model, input, written, listening, out, device, as_json=json_)
     else:
         length, how, sampling = chosen
         if how.score and (idle := [name for name in values if name != "score"]):
@@ -122,4 +128,4 @@ def predict(
                 f"--score writes nothing, so --{idle[0].replace('_', '-')} would do nothing; leave "
                 f"one of them out"
             )
-        writing.write(model, input, how, sampling, length.max_tokens, out, as_json=json_)
+        writing.write(model, input, how, sampling, length.max_tokens, out, device, as_json=json_)

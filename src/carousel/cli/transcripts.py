@@ -42,6 +42,7 @@ def transcribe(
     chosen: TranscribingOptions,
     listening: ListeningOptions,
     out: Path | None,
+    device: str,
     *,
     as_json: bool,
 ) -> None:
@@ -57,7 +58,7 @@ def transcribe(
                 f"--listen hears standard input and prints, so that "
                 f"{'INPUT' if input is not None else '--out'} would do nothing; leave it out"
             )
-        _listen(carousel.load(model), chosen, listening, as_json=as_json)
+        _listen(carousel.load(model).to(device), chosen, listening, as_json=as_json)
         return
     if input is None:
         raise OptionError(
@@ -65,7 +66,7 @@ def transcribe(
             "list of files on standard input, one a line; or --listen for a microphone"
         )
     files = _files(input)
-    recognizer = carousel.load(model)
+    recognizer = carousel.load(model).to(device)
     written: list[str] = []
     is_counted = len(files) > 1 and (out is not None or not sys.stdout.isatty())
     with counted("recordings") if is_counted else contextlib.nullcontext() as progress:
@@ -118,7 +119,7 @@ def _listen(
 
 def _files(input: str) -> list[str]:
     """Returns the files that INPUT means."""
-    from carousel.data.audio import SUFFIXES
+    from carousel.data.audio_files import SUFFIXES
 
     if input == "-":
         if sys.stdin is None:

@@ -40,6 +40,7 @@ def translate(
     encoding: str | None,
     out: Path | None,
     plot: Path | None,
+    device: str,
     *,
     as_json: bool,
 ) -> None:
@@ -63,7 +64,7 @@ def translate(
         lines = text_files.file_lines(os.path.expanduser(input), encoding)
     if plot is not None:
         lines = _only_line(lines)
-    translator = carousel.load(model)
+    translator = carousel.load(model).to(device)
     total = len(lines) if isinstance(lines, list) else 0
     # Between lines on a terminal a bar would be in the way; of what is typed nobody knows the end.
     is_counted = total > 1 and (out is not None or not sys.stdout.isatty())

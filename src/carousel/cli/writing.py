@@ -32,6 +32,7 @@ def write(
     sampling: SamplingOptions,
     max_tokens: int | None,
     out: Path | None,
+    device: str,
     *,
     as_json: bool,
 ) -> None:
@@ -42,7 +43,7 @@ def write(
     if most == 0 and (out is not None or as_json):
         raise OptionError("--max-tokens 0 has no end, which only a terminal or pipe can take")
     prompt = sys.stdin.read() if input == "-" else input or ""
-    language_model = carousel.load(model)
+    language_model = carousel.load(model).to(device)
     if chosen.score:
         scored = language_model.score(prompt)
         text = json.dumps(scored.to_dict()) if as_json else str(scored)

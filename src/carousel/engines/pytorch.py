@@ -6,12 +6,15 @@ none), L layers, D directions.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.parameter import Parameter
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from carousel.engines.contract import (
@@ -83,9 +86,10 @@ class PyTorchEngine:
         weights: tuple[LayerWeights, ...],
         options: EngineOptions,
     ) -> EngineResult:
-        outputs, h, c = torch.lstm(
-            inputs, (state.h, state.c), *_kernel_arguments(weights, options), False
-        )
+        # cuDNN refuses a state with gaps, which every other engine takes.
+        initial = state.h.contiguous(), state.c.contiguous()
+        with _unheard_of_loose_weights(weights):
+            outputs, h, c = torch.lstm(inputs, initial, *_kernel_arguments(weights, options), False)
         return EngineResult(outputs, State(h, c))
 
     def _run_ragged(
@@ -116,12 +120,13 @@ class PyTorchEngine:
         packed = pack_padded_sequence(inputs, lengths, enforce_sorted=in_order)
         if packed.sorted_indices is not None:
             initial = State(*(part[:, packed.sorted_indices] for part in initial))
-        data, h, c = torch.lstm(
-            packed.data,
-            packed.batch_sizes,
-            (initial.h, initial.c),
-            *_kernel_arguments(weights, options),
-        )
+        with _unheard_of_loose_weights(weights):
+            data, h, c = torch.lstm(
+                packed.data,
+                packed.batch_sizes,
+                (initial.h.contiguous(), initial.c.contiguous()),
+                *_kernel_arguments(weights, options),
+            )
         if packed.unsorted_indices is not None:
             h, c = h[:, packed.unsorted_indices], c[:, packed.unsorted_indices]
         outputs, _ = pad_packed_sequence(PackedSequence(data, *packed[1:]), total_length=T)
@@ -155,6 +160,30 @@ def _autocast_on_cpu(weights: tuple[LayerWeights, ...]) -> str | None:
 
 def _bf16_supported() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _unheard_of_loose_weights(
+    weights: tuple[LayerWeights, ...],
+) -> contextlib.AbstractContextManager[object]:
+    """Keeps PyTorch from advising to lay out weights that are made anew for each call.
+
+    cuDNN wants them in one block and copies them into one, which dropout of weights costs. The
+    advice stays for parameters, whose layout is the user's.
+    """
+    recurrent = weights[0].weight_hh
+    if not recurrent.is_cuda or type(recurrent) is Parameter or torch.compiler.is_compiling():
+        return contextlib.nullcontext()
+    own = recurrent.untyped_storage().data_ptr()
+    if own == weights[0].weight_ih.untyped_storage().data_ptr():  # parameters, detached
+        return contextlib.nullcontext()
+    return _without_advice()
+
+
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous")
+        yield
 
 
 @functools.cache

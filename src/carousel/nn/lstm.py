@@ -271,6 +271,10 @@ class LSTM(torch.nn.Module):
         self.flatten_parameters()  # a move to another device gives every parameter its own block
         return self
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.flatten_parameters()  # so does a copy
+
     def _is_plain(self) -> bool:
         """Returns whether this is one layer of the textbook's cell, for the compiled engine."""
         return (

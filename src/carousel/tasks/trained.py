@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from carousel.errors import ModelError, OptionError
 from carousel.tasks.model_folder import ModelFolder, check_model_target
 from carousel.training import HISTORY_FILE, History, RunOptions, TrainingResult
+from carousel.training.devices import chosen_device
 
 Options = TypeVar("Options")
 
@@ -83,6 +84,11 @@ def check_run(run: Any, example: str) -> None:
 class Parts(Protocol):
     """What a fit leaves behind, and how it becomes files."""
 
+    @property
+    def network(self) -> nn.Module:
+        """What was trained."""
+        ...
+
     def config(self) -> dict[str, Any]:
         """Returns the plain values of ``config.json``."""
         ...
@@ -125,6 +131,28 @@ class TrainedModel(Generic[Fit]):
         self._fitted: Fit | None = None
         self._history = History()
         self._card = ""
+
+    def to(self: Model, device: str) -> Model:
+        """Moves the network; all that the model is asked for from now on is computed there.
+
+            model = carousel.load("weather.model").to("auto")
+
+        What was just fitted or loaded is on the CPU, whichever device it was trained on, and what
+        is saved can be loaded anywhere. On a GPU numbers differ from the CPU's by rounding. Streams
+        that have begun are to be begun anew.
+
+        Args:
+            device: "cpu", "cuda", or "auto", which takes a GPU if there is one.
+
+        Returns:
+            This model.
+
+        Raises:
+            ModelError: for a model that is not fitted.
+            OptionError: for "cuda" where PyTorch sees no GPU, and for another name.
+        """
+        self._ready("move").network.to(chosen_device(device))
+        return self
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Saves the model as a folder, whole or not at all.

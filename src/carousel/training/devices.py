@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from carousel.errors import OptionError
+from carousel.errors import OptionError, unknown_name
+
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def chosen_device(name: str, local_rank: int = 0) -> torch.device:
@@ -19,8 +21,10 @@ def chosen_device(name: str, local_rank: int = 0) -> torch.device:
         local_rank: of this process on its machine, which gets the GPU of that number.
 
     Raises:
-        OptionError: for "cuda" where PyTorch sees no GPU.
+        OptionError: for "cuda" where PyTorch sees no GPU, and for another name.
     """
+    if name not in DEVICES:
+        raise OptionError(unknown_name("device", str(name), DEVICES))
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():

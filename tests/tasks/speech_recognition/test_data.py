@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from carousel.data.recordings import Recordings
 from carousel.errors import DataError, OptionError
 from carousel.tasks.speech_recognition.data import (
     TOO_LONG,
+    clipping_warning,
     common_rate,
     digest_of,
     fits,
@@ -307,3 +309,19 @@ def test_no_sound_is_opened_where_only_names_are_asked_for() -> None:
     assert not any(map(os.path.exists, found.audio))
     assert len(digest_of(found)) == 64
     assert len(marks_of(found)) == 10
+
+
+def test_clipped_recordings_are_warned_of(tmp_path: Path) -> None:
+    rows = spoken(tmp_path, ["ab", "ad", "ab"])
+    assert clipping_warning(Recordings.read(rows)) == ""
+    for row, gain in zip(rows[1:], (6, 8), strict=True):  # of tones of 0.3
+        samples, rate = soundfile.read(row["audio"])
+        soundfile.write(row["audio"], np.clip(gain * samples, -1, 1), rate)
+    said = clipping_warning(Recordings.read(rows))
+    found = re.match(r"warning: 2 files are clipped, (\d+\.\d)% of the samples of (\S+): ", said)
+    assert found is not None
+    assert found[2] == rows[2]["audio"]
+    assert 1 < float(found[1]) < 50
+    assert "1 file is clipped" in clipping_warning(Recordings.read(rows[:2]))
+    quiet = [{**row, "start": 0.0, "end": 0.1} for row in rows]
+    assert clipping_warning(Recordings.read(quiet)) == ""

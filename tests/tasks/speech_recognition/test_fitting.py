@@ -154,6 +154,14 @@ def test_of_the_validation_part_too_only_what_was_heard_is_told(rows: Rows, tmp_
     assert found.about["validation"].startswith("2 recordings, which chose")
 
 
+def test_clipped_recordings_are_warned_of(rows: Rows, tmp_path: Path) -> None:
+    samples, rate = soundfile.read(rows[4]["audio"])
+    soundfile.write(tmp_path / "loud.wav", np.clip(9 * samples, -1, 1), rate)
+    loud = {**rows[4], "audio": str(tmp_path / "loud.wav")}
+    said, _ = introduced([*rows[:4], loud, *rows[5:14]], **ALL)
+    assert said.splitlines()[-1].startswith("warning: 1 file is clipped, ")
+
+
 def test_what_cannot_be_read_is_refused_by_name(rows: Rows, tmp_path: Path) -> None:
     gone, path = tmp_path / "nowhere.wav", tmp_path / "broken.wav"
     with pytest.raises(DataError, match=r"nowhere\.wav: there is no such file; line 13 of a list"):

@@ -111,6 +111,7 @@ class Forecaster(TrainedModel[Fitted]):
             run,
         )
         result = train(task, run, progress)
+        fitted.network.cpu().zero_grad(set_to_none=True)
         about = {
             "source": _source(data),
             "validation": "" if valid is None else _source(valid),
@@ -293,8 +294,8 @@ def _untrained(
     span = int((panel.stamps[begin + rows - 1] - panel.stamps[begin]).max())
     cycles = calendar_cycles(panel.frequency, span)
     covariates = panel.covariates
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # no GPU's, which stay the caller's
         network = make_network(options, plan, covariates, cycles)
     ends = panel.stamps[begin + rows + plan.validation - 1]
     return Fitted(

@@ -62,7 +62,7 @@ def fitted_to(
     run = (run or RunOptions()).filled(**defaults)
     _check_columns(part, run)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)
+        torch.default_generator.manual_seed(run.seed)  # no GPU's, which stay the caller's
         network = LanguageNetwork(len(tokenizer), **plan.network())
     if plan.samples and isinstance(network.head, FullSoftmax):
         network.head.sample_by(torch.from_numpy(counts), plan.samples)
@@ -79,6 +79,8 @@ def fitted_to(
         introduction=_introduction(part, tokenizer, network),
     )
     result = train(task, run, progress)
+    # Still where it was trained, because of a large network they take a CPU minutes.
+    statistics = gradient_statistics(network, part.tokens, dynamic_steps(tokenizer.kind))
     network.cpu().zero_grad(set_to_none=True)
     counted = part.tokens[1:][-_NGRAM_TOKENS:]
     order = _NGRAM_ORDER[tokenizer.kind]
@@ -91,7 +93,7 @@ def fitted_to(
             f"{order}-gram": NgramModel.fit(counted, len(tokenizer), order),
             "unigram": NgramModel.fit(counted, len(tokenizer), 1),
         },
-        statistics=gradient_statistics(network, part.tokens, dynamic_steps(tokenizer.kind)),
+        statistics={name: one.cpu() for name, one in statistics.items()},
         several=several,
         seen=Seen(characters=seen_end, digest=digest),
         about={

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from carousel.data.audio import audio_facts
+from carousel.data.audio import clipped_share
+from carousel.data.audio_files import audio_facts
 from carousel.data.ready_features import is_features
 from carousel.data.recordings import Recordings
 from carousel.data.samples import is_sample, sample_path, with_sample
@@ -24,6 +25,9 @@ TASK = "speech-recognition"
 TOO_LONG = "transcript too long for its audio"
 MOST_RATE = 16_000  # Hz; speech has little above half of it
 
+_CLIPPED = (
+    0.001  # share of samples cut off at full scale from which a recording is named; our choice
+)
 _SPLIT = 20131112  # seed of the holdout; the next number is the validation's
 
 
@@ -89,6 +93,28 @@ def common_rate(recordings: Recordings, skip_broken: bool) -> int:
             source=recordings.source,
         )
     return min(MOST_RATE, *rates)
+
+
+def clipping_warning(recordings: Recordings) -> str:
+    """Returns what is said of readable sound of which much was cut off at full scale, or nothing.
+
+    Letters whose loudest parts are lost sound like others; no program can bring them back.
+    """
+    rows = zip(recordings.audio, recordings.starts, recordings.ends, strict=True)
+    shares: dict[str, float] = {}
+    for path, *times in rows:
+        start, end = (None if np.isnan(time) else float(time) for time in times)
+        share = clipped_share(path, start=start, end=end)
+        if share > _CLIPPED:
+            shares[path] = max(share, shares.get(path, 0.0))
+    if not shares:
+        return ""
+    worst = max(shares, key=lambda path: shares[path])
+    files = "1 file is" if len(shares) == 1 else f"{len(shares):,} files are"
+    return (
+        f"warning: {files} clipped, {shares[worst]:.1%} of the samples of {worst}: the level was "
+        f"too high; record anew with a lower one, or leave them out"
+    )
 
 
 def split(

@@ -13,6 +13,7 @@ from carousel.decoding.ctc_beam import prefix_beam_search
 from carousel.errors import DataError
 from carousel.options import to_dict
 from carousel.tasks.speech_recognition.data import (
+    clipping_warning,
     common_rate,
     digest_of,
     fits,
@@ -99,7 +100,7 @@ def fitted_to(
         chosen_on = fits(chosen_on, symbols, plan.subsampling)
     frontend = make_frontend(plan, heard.size, heard.all_moments())
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)
+        torch.default_generator.manual_seed(run.seed)  # no GPU's, which stay the caller's
         network = make_network(plan, frontend, symbols)
     digest = digest_of(given)
     task = RecognitionTask(
@@ -232,6 +233,8 @@ def _introduction(
         f"{len(symbols) - 1:,} characters, {len(words_said(heard.recordings.texts)):,} different "
         f"words; {parameters:,} parameters",
     ]
+    if heard.features is not None and (warning := clipping_warning(heard.recordings)):
+        lines.append(warning)
     if validation is not None:
         shared = heard.recordings.overlap(validation)
         if shared["speakers"] or shared["audio"]:

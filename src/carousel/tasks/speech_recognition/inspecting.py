@@ -17,7 +17,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.nn import functional
 
-from carousel.data.audio import audio_facts
+from carousel.data.audio_files import audio_facts
 from carousel.errors import DataError, OptionError
 from carousel.inspection.contents import Axis
 from carousel.inspection.inspection import Inspection

@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from carousel.data.audio import audio_blocks, audio_facts
+from carousel.data.audio import audio_blocks
+from carousel.data.audio_files import audio_facts
 from carousel.data.feature_scaling import Moments, RunningScale, scaled
 from carousel.tasks.speech_recognition.fitted import Fitted
 from carousel.tasks.speech_recognition.network import BLANK

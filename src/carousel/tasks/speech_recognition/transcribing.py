@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from carousel.data.audio import Resampler, audio_facts, mono
+from carousel.data.audio import Resampler, mono
+from carousel.data.audio_files import audio_facts
 from carousel.data.length_buckets import length_batches
 from carousel.errors import DataError, OptionError
 from carousel.tasks.speech_recognition.fitted import Fitted

@@ -67,7 +67,7 @@ def fitted_to(
     corpus = make_corpus(training, tokenizers, links)
     chosen_on = make_corpus(validation.take(range(len(validation))[:MOST_VALIDATED]), tokenizers)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(run.seed)
+        torch.default_generator.manual_seed(run.seed)  # no GPU's, which stay the caller's
         network = make_network(plan, tokenizers)
     digest = digest_of(given)
     task = TranslationTask(
