@@ -92,7 +92,7 @@ def measure(arguments: argparse.Namespace) -> Outcome:
     found = {}
     for part in ("valid",) if arguments.quick else ("valid", "test"):
         found[part] = model.evaluate(folder / f"ptb.{part}.txt").perplexity
-        rows.append([part, found[part]])
+        rows.append([part, round(found[part], 2)])
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else "a CPU"
     passes, minutes = round(last.step / steps, 1), round(last.elapsed / 60, 1)
     columns = ["part", "perplexity"]

@@ -17,7 +17,14 @@ from _harness import Outcome, Table, data_path, run
 from carousel.tasks.speech_recognition import Recognizer
 from carousel.training import RunOptions
 
-OPTIONS: dict[str, Any] = {"holdout": 0.0}
+# Three minutes of two words are learned sooner by fewer cells, which read one frame in four.
+OPTIONS: dict[str, Any] = {
+    "holdout": 0.0,
+    "subsampling": 4,
+    "num_layers": 1,
+    "hidden_size": 128,
+    "channels": 64,
+}
 RUN: dict[str, Any] = {"max_minutes": 0.9}
 TRAINED_ON = 31
 

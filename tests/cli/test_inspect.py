@@ -132,8 +132,9 @@ def test_a_text_may_come_from_standard_input(
     task: str, cases: dict[str, Case], capsys: Out, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = cases[task]
-    monkeypatch.setattr("sys.stdin", io.StringIO(case.input))
-    assert lines_of(capsys, "inspect", case.model, "-") == f"{case.seen().summary()}\n"
+    for end in ("", "\n"):  # as echo ends a line
+        monkeypatch.setattr("sys.stdin", io.StringIO(case.input + end))
+        assert lines_of(capsys, "inspect", case.model, "-") == f"{case.seen().summary()}\n"
     monkeypatch.setattr("sys.stdin", None)
     assert "standard input is closed" in refused(capsys, "inspect", case.model, "-")
 
@@ -342,3 +343,14 @@ def test_the_printed_numbers_are_those_of_the_gates(text: Case, capsys: Out) -> 
         half_life = np.log(2) / -np.log(f.astype(np.float64)).mean(0)
         # A mean of 40 logarithms in float64, said in float32.
         assert values["half_life"] == pytest.approx(half_life.tolist(), rel=2**-23)
+
+
+def test_the_numbers_are_there_where_a_file_cannot_be_written(
+    text: Case, tmp_path: Path, capsys: Out
+) -> None:
+    capsys.readouterr()
+    with mock.patch("carousel.cli.inspect.write_atomically", side_effect=KeyboardInterrupt):
+        assert main(["inspect", text.model, text.input, "--csv", str(tmp_path / "a.csv")]) == 130
+    captured = capsys.readouterr()
+    assert captured.out == f"{text.seen().summary()}\n"
+    assert captured.err == "carousel: interrupted; no file is left half written\n"

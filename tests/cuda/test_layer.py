@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.cuda.nearness import CLOSE, SAME, assert_all_near, assert_near
+from tests.cuda.nearness import CLOSE, CLOSE_GRADIENTS, SAME, assert_all_near, assert_near
 from tests.nn.test_lstm_numbers import Called, packed_numbers
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -69,7 +69,7 @@ def test_numbers_and_gradients_are_those_of_pytorchs_layer(name: str) -> None:
     found = numbers(ours, there)
     assert all(value.device.type == DEVICE for value in found.values())
     assert_all_near(found, numbers(theirs, there), SAME)
-    assert_all_near(found, numbers(given.ours("auto"), given), CLOSE)
+    assert_all_near(found, numbers(given.ours("auto"), given), CLOSE_GRADIENTS)
     with torch.no_grad():  # where nothing is kept for a gradient
         output, state = ours(there.inputs, (there.h_0, there.c_0))
     assert_near(output, found["output"], SAME)
@@ -84,7 +84,7 @@ def test_unequal_lengths_are_those_of_pytorchs_packed_sequences(name: str) -> No
     wanted = packed_numbers(theirs, there, LENGTHS)
     for lengths in (LENGTHS, LENGTHS.to(DEVICE), LENGTHS.tolist()):
         assert_all_near(numbers(ours, there, lengths=lengths), wanted, SAME)
-    assert_all_near(wanted, numbers(given.ours("auto"), given, lengths=LENGTHS), CLOSE)
+    assert_all_near(wanted, numbers(given.ours("auto"), given, lengths=LENGTHS), CLOSE_GRADIENTS)
 
     def packed(inputs: Tensor, hx: tuple[Tensor, Tensor]) -> tuple[Tensor, Any]:
         output, state = ours(pack_padded_sequence(inputs, LENGTHS, enforce_sorted=False), hx)

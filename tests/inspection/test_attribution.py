@@ -188,3 +188,24 @@ def test_what_does_not_fit_is_refused() -> None:
             method(lambda batch: batch * 2, x)
     with pytest.raises(OptionError, match="function: expected one with a gradient"):
         integrated_gradients(lambda batch: batch.detach().sum((1, 2)), x)
+
+
+def test_where_corners_need_more_points_there_are_more() -> None:
+    places = torch.linspace(0.05, 0.9, 9, dtype=torch.float64)
+    asked: list[int] = []
+
+    def jagged(x: Tensor) -> Tensor:
+        asked.append(len(x))
+        # Steep at some places of the way, each for a few thousandths of it.
+        return sum(torch.sigmoid(3000 * (x[:, 0, 0] - place)) for place in places)
+
+    x = torch.ones(1, 1, dtype=torch.float64)
+    shares, total = integrated_gradients(jagged, x)
+    few, _ = integrated_gradients(jagged, x, steps=64)
+    assert total == pytest.approx(9)
+    assert abs(few.sum() - total) > 0.01 * total
+    assert abs(shares.sum() - total) < abs(few.sum() - total)
+    assert sum(asked[:-3]) > 64 + 128
+    asked.clear()
+    integrated_gradients(polynomial(torch.ones(1, 1, dtype=torch.float64), 3), x)
+    assert sum(asked) == 0

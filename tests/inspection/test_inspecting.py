@@ -369,30 +369,3 @@ def test_something_that_can_inspect_itself_is_asked() -> None:
     for thing in ("text", Task):
         with pytest.raises(TypeError, match=r"expected a torch\.nn\.Module"):
             carousel.inspect(thing, "text")
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "words"),
-    [
-        ({"names": "abc"}, ShapeError, f"expected {T}, one for each step of axis 'input', got 3$"),
-        ({"kind": "word"}, OptionError, "did you mean 'words'"),
-        ({"row": 3}, ShapeError, "one of the 3 sequences .* from 0 to 2, got 3"),
-        ({"row": -1}, ShapeError, "counted from 0, got -1"),
-        ({"columns": ["a"], "kind": "steps"}, OptionError, "values that they are of"),
-        ({"columns": ["a"]}, ShapeError, f"expected {I} names, .* got 1"),
-        ({"values": np.zeros((3, 1))}, ShapeError, rf"\(T, F\) or \(T\) .* {T} steps .*\(3, 1\)"),
-        ({"tracks": {"hour": [1, 2]}}, ShapeError, r"tracks\['hour'\]: expected \(T\)"),
-    ],
-    ids=lambda value: "" if not isinstance(value, dict) else next(iter(value)),
-)
-def test_options_that_do_not_fit(
-    options: dict[str, Any], error: type[Exception], words: str
-) -> None:
-    with pytest.raises(error, match=words):
-        carousel.inspect(torch.nn.LSTM(I, H), torch.randn(T, B, I), **options)
-
-
-def test_the_title() -> None:
-    lstm, x = torch.nn.LSTM(I, H), torch.randn(T, B, I)
-    assert carousel.inspect(lstm, x).title == "LSTM"
-    assert carousel.inspect(lstm, x, title="mine").title == "mine"

@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.inspection.recorded import TEXT, series_axis, text_axis, traced, with_everything
+from tests.inspection.recorded_layers import plain
 
 from carousel.inspection.contents import Contents
 from carousel.inspection.encoding import Block, decoded, decoded_recurrence
 from carousel.inspection.page_blocks import PRECISIONS, Precision
 from carousel.inspection.page_data import (
     layers_below,
+    lost_steps,
     numbers,
     page_data,
     shows_cell,
@@ -154,6 +156,22 @@ def test_a_model_that_diverged_is_kept_as_it_is() -> None:
     head = found["layers"][0]["blocks"]["c"]
     assert head["bits"] == 32
     np.testing.assert_array_equal(matrix(head, texts).T, broken)
+    assert found["layers"][0]["lost"][1:4] == [None, [5, len(TEXT) - 5], None]
+    assert [bool(each) for each in found["layers"][0]["followed"]] == [k != 2 for k in range(7)]
+
+
+def test_where_numbers_are_lost_is_known_in_the_order_of_reading() -> None:
+    whole = {name: np.full((6, 3), 0.5, np.float32) for name in "figoch"}
+    assert lost_steps(plain(**whole)) is None
+    whole["o"][2:, 0] = np.nan
+    whole["h"][3:, 0] = np.nan
+    whole["c"][4, 1] = -np.inf
+    layer = plain(**whole)
+    assert lost_steps(layer) == [[2, 4], [4, 1], None]
+    assert lost_steps(replace(layer, reverse=True)) == [[5, 4], [4, 1], None]
+    # Those of a projected hidden state are not of single cells.
+    assert lost_steps(plain(c=whole["f"], h=np.full((6, 2), np.nan))) is None
+    assert lost_steps(plain(c=np.zeros((0, 3)))) is None
 
 
 def test_all_that_json_gets_is_json() -> None:
@@ -167,7 +185,7 @@ def test_all_that_json_gets_is_json() -> None:
     )
 
 
-def test_numbers_keep_their_digits_and_lose_what_json_cannot_say() -> None:
-    values = np.array([np.pi, 1e-20, np.inf, np.nan, -2.0], np.float32)
-    assert numbers(values, 5) == [3.1416, 1e-20, None, None, -2.0]
+def test_numbers_keep_their_digits_and_infinity_is_not_nan() -> None:
+    values = np.array([np.pi, 1e-20, np.inf, np.nan, -2.0, -np.inf], np.float32)
+    assert numbers(values, 5) == [3.1416, 1e-20, "Infinity", None, -2.0, "-Infinity"]
     assert np.float32(numbers(values, 9)[0]) == values[0]

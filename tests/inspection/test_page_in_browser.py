@@ -319,29 +319,3 @@ def test_the_picture_fits_again_when_its_room_changes(page: Page) -> None:
         assert room - 1 <= cells <= room
         assert heat == room
         assert line == room + 64  # the gutter
-
-
-@pytest.mark.parametrize("width", [900, 1280, 1920, 3840])
-def test_nothing_sticks_out_or_overlaps(page: Page, width: int) -> None:
-    page.open(with_everything(), with_everything(), size=(width, 1000))
-    assert page.value("document.documentElement.scrollWidth") <= width
-    assert page.value(OVERLAPS) == []
-
-
-# Pairs of neighbours that lie on one another, of all containers that lay out controls and cards.
-OVERLAPS = """(() => {
-  const found = [];
-  const boxes = ".controls, .actions, main, .picture, .cards, aside, .fields, .law, .card-head";
-  for (const box of document.querySelectorAll(boxes)) {
-    const inside = [...box.children].filter((each) => each.offsetWidth);
-    for (let k = 0; k < inside.length; k += 1) {
-      for (let m = 0; m < k; m += 1) {
-        const [a, b] = [inside[k], inside[m]].map((each) => each.getBoundingClientRect());
-        const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
-        const tall = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-        if (wide > 1 && tall > 1) found.push([inside[m].outerHTML, inside[k].outerHTML]);
-      }
-    }
-  }
-  return found;
-})()"""

@@ -155,7 +155,7 @@ def test_weights_that_are_put_in_for_a_call() -> None:
     ("model", "words"),
     [
         (torch.nn.GRU(I, H), r"found none in GRU; it has the model itself \(GRU\)"),
-        (torch.nn.Sequential(torch.nn.Linear(I, H)), "in Sequential; nor another recurrent layer"),
+        (torch.nn.Sequential(torch.nn.Linear(I, H)), "in Sequential; it has no recurrent layer"),
         (torch.nn.ModuleDict({"a": torch.nn.RNNCell(I, H)}), r"it has a \(RNNCell\)"),
     ],
     ids=["GRU", "none", "a cell"],
@@ -186,3 +186,19 @@ def test_selects() -> None:
     assert selects(["a"], "a#2.l0")
     assert not selects(["a"], "ab.l0")
     assert not selects(["a.l0"], "a")
+
+
+def test_quantized_models_are_named() -> None:
+    class Dynamic(torch.nn.Module):
+        """Stands for what quantization makes of a layer, which differs from version to version."""
+
+    Dynamic.__name__ = "LSTM"
+    Dynamic.__module__ = "torch.ao.nn.quantized.dynamic.modules.rnn"
+    with pytest.raises(OptionError, match=r"it has 0 \(LSTM\)\. .* before it is scripted or quan"):
+        record(torch.nn.Sequential(Dynamic()), lambda: None)
+
+
+def test_a_batch_of_nothing() -> None:
+    layer = torch.nn.LSTM(I, H)
+    with pytest.raises(ShapeError, match="expected a batch with a sequence at least, but what the"):
+        record(layer, lambda: layer(torch.zeros(T, 0, I)))

@@ -179,3 +179,22 @@ def test_what_does_not_vary_correlates_with_nothing() -> None:
 @pytest.mark.parametrize("steps", [0, 1])
 def test_there_is_no_correlation_in_a_step(steps: int) -> None:
     np.testing.assert_array_equal(correlations(np.ones((steps, 3))), np.zeros((3, 3)))
+
+
+def test_of_what_is_no_number_nothing_is_said() -> None:
+    layer = recorded(T, 3)
+    for name in "fgc":
+        getattr(layer, name)[30:, 1] = np.nan
+    layer.c[12, 1] = np.inf
+    assert layer.broken_from == 12
+    assert recorded(T, 3).broken_from is None
+    found, whole = layer_statistics(layer), layer_statistics(recorded(T, 3))
+    for name in ("half_life", "keep", "write", "shown", "activity"):
+        values = getattr(found, name)
+        assert np.isnan(values[1]), name
+        assert np.array_equal(values[[0, 2]], getattr(whole, name)[[0, 2]]), name
+    for table in (found.saturation_low, found.saturation_high):
+        assert np.isnan(table["f"]).tolist() == [False, True, False]
+        assert not np.isnan(table["o"]).any()
+    assert not found.dead[1]
+    assert found.duplicate_of[1] == -1

@@ -185,3 +185,20 @@ def test_a_sequence_of_no_steps_has_no_numbers() -> None:
     found = Inspection(title="x", axes={"text": axis}, layers={"l0": layer(axis)})
     assert found.summary().splitlines()[-1] == "  no steps"
     json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_what_is_no_number_is_named_by_its_step() -> None:
+    found = seen()
+    values = layer(text_axis())
+    values.f[7:] = np.nan
+    found = replace(found, layers={**found.layers, "lstm.l0": values})
+    text = found.summary("lstm.l0")
+    assert fact(text, "values").startswith("not a number from step 7 on: the model has diverged")
+    assert "half-life" not in text
+    assert "nan" not in text
+    assert "half-life" in found.summary("lstm.l0_reverse")
+    assert found.to_dict("lstm.l0")["layers"]["lstm.l0"]["half_life"] == [None] * 6
+    words = "the values of lstm.l0 are none from step 7 on"
+    broken = replace(found, layers={"lstm.l0": replace(values, weights=None)})
+    with pytest.raises(OptionError, match=words):
+        broken.with_gradients()

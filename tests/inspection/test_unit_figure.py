@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.inspection.drawn_figures import drawn
-from tests.inspection.small_inspections import TEXT, rich, seen, series_axis, text_axis
+from tests.inspection.small_inspections import TEXT, layer, rich, seen, series_axis, text_axis
 
 from carousel.inspection.contents import Axis
 from carousel.inspection.unit_figure import set_in_cells
@@ -96,3 +97,14 @@ def test_a_unit_over_a_series_is_a_curve_below_it() -> None:
 def test_a_number_of_a_projection_has_no_half_life() -> None:
     figure = drawn(rich(), layer="decoder.l0", quantity="h", unit=2)
     assert figure.axes[0].get_title("left").splitlines()[0] == "Hidden state h of unit 2"
+
+
+def test_a_unit_that_is_no_number_says_so(tmp_path: Path) -> None:
+    values = layer(text_axis())
+    values.c[5:, 2] = np.nan
+    values.f[5:, 2] = np.nan
+    broken = replace(seen(), layers={"lstm.l0": values})
+    broken.plot(tmp_path / "a.svg", unit=2)
+    text = (tmp_path / "a.svg").read_text("utf-8")
+    assert "not a number from step 5 on" in text
+    assert "never forgets" not in text

@@ -125,3 +125,42 @@ def test_a_scripted_part() -> None:
     with untouched(model):
         assert not model[0].training
     assert model[0].training
+
+
+class Odd(torch.nn.Module):
+    """Buffers that cannot be written as others are, in a part that is put back before the rest."""
+
+    def __init__(self, writes: bool) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.tensor([torch.nan, 1.0])[:, None].expand(2, 5))
+        with torch.inference_mode():
+            self.register_buffer("made", torch.zeros(3))
+        self.drop = torch.nn.Dropout()
+        self.lstm = torch.nn.LSTM(3, 4)
+        self.writes = writes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.writes:
+            self.mask.narrow(1, 0, 1).add_(1)
+            with torch.inference_mode():
+                self.made.add_(1)
+        return self.lstm(self.drop(x))[0]
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_buffers_of_odd_kinds_are_put_back(writes: bool) -> None:
+    model = Odd(writes).train()
+    with untouched(model):
+        model(torch.zeros(5, 1, 3))
+    assert all(part.training for part in model.modules())
+    assert model.mask[1].tolist() == [1.0] * 5
+    assert model.mask[0].isnan().all()
+    assert model.made.tolist() == [0.0] * 3
+
+
+def test_what_cannot_be_put_back_keeps_nothing_else_from_it() -> None:
+    model = torch.nn.Sequential(Stateful(), torch.nn.Dropout())
+    with pytest.raises(RuntimeError), untouched(model):
+        model[0].plain.resize_(7)
+    assert model[0].training
+    assert model[1].training

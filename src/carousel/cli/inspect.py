@@ -164,6 +164,11 @@ def inspect(
         other = None if other is None else other.with_gradients()
     if chosen is not None:
         chosen.check(seen)  # before the page, so that all is written or nothing
+    # Before the files: what a full disk or an interruption keeps from them, it keeps not from this.
+    if json_:
+        print(json.dumps(seen.to_dict(names), ensure_ascii=False, allow_nan=False))
+    else:
+        print(seen.summary(names, color=_takes_color()))
     if out is not None:
         seen.save_page(out, other, force=True)
         print(f"wrote the page {out}", file=sys.stderr)
@@ -174,11 +179,7 @@ def inspect(
         frame = seen.to_polars(names)
         write_atomically(csv, frame.write_csv().encode())
         print(f"wrote {len(frame):,} rows to {csv}", file=sys.stderr)
-    if json_:
-        print(json.dumps(seen.to_dict(names), ensure_ascii=False, allow_nan=False))
-        return
-    print(seen.summary(names, color=_takes_color()))
-    if out is None and plot is None and csv is None:
+    if out is None and plot is None and csv is None and not json_:
         print(
             "carousel: --out PAGE.html writes a page that shows every value, --plot FIGURE.png a "
             "figure",
@@ -250,7 +251,7 @@ def _given(task: str, input: str | None, name: str) -> str | None:
 def _standard_input() -> str:
     if sys.stdin is None:
         raise DataError("standard input is closed; give INPUT itself")
-    return sys.stdin.read()
+    return sys.stdin.read().removesuffix("\n")  # which ends the line, and is no part of the text
 
 
 def _takes_color() -> bool:

@@ -75,7 +75,7 @@ def _run(words: Sequence[str]) -> int:
     except CarouselError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        print("carousel: interrupted; nothing was written", file=sys.stderr)
+        print("carousel: interrupted; no file is left half written", file=sys.stderr)
         return INTERRUPTED
     return 0
 

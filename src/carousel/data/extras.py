@@ -8,8 +8,8 @@ from types import ModuleType
 from carousel.errors import MissingDependencyError
 
 
-def import_extra(module: str, extra: str) -> ModuleType:
-    """Imports ``module``, which the extra named ``extra`` installs.
+def import_extra(module: str, extra: str | None) -> ModuleType:
+    """Imports ``module``, which the extra named ``extra`` installs, or none where that is None.
 
     Raises:
         MissingDependencyError: where it is not installed; the message is the command to run.
@@ -18,7 +18,7 @@ def import_extra(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = (error.name or module).split(".")[0]
+        wanted = missing if extra is None else f'"carousel-lstm[{extra}]"'
         raise MissingDependencyError(
-            f"this needs the library {missing!r}, which is not installed; "
-            f'run: pip install "carousel-lstm[{extra}]"'
+            f"this needs the library {missing!r}, which is not installed; run: pip install {wanted}"
         ) from error

@@ -90,7 +90,9 @@ class Table:
         """Refuses a table that lacks the column ``name``, chosen by the option ``option``."""
         if name not in self.names:
             problem = unknown_name("column", name, self.names)
-            raise self.error(f"{problem}; choose another with {option}")
+            raise self.error(
+                f"{problem}; choose another with {option} when fitting, or rename the column"
+            )
 
     def labels(self, name: str) -> np.ndarray:
         """Returns column ``name`` as objects of shape (N,), refusing missing ones."""

@@ -128,6 +128,13 @@ class LayerValues:
         """H."""
         return self.c.shape[1]
 
+    @property
+    def broken_from(self) -> int | None:
+        """The first step, on the axis, with a value that is NaN or infinite; None where none is."""
+        wrong = [~np.isfinite(getattr(self, quantity)).all(1) for quantity in QUANTITIES]
+        steps = np.flatnonzero(np.any(wrong, axis=0))
+        return int(steps[0]) if len(steps) else None
+
     def before(self, quantity: str) -> Array:
         """Returns h or c before each step, (T, P) or (T, H), in the order of the axis."""
         values: Array = getattr(self, quantity)
@@ -241,3 +248,12 @@ class Contents:
         if name not in self.layers:
             raise OptionError(unknown_name("layer", name, self.layers))
         return self.layers[name]
+
+    def layer_names(self, chosen: str | Sequence[str] | None = None) -> list[str]:
+        """Returns the names of layers, all where none is chosen; refuses those not there."""
+        if isinstance(chosen, str):
+            chosen = [chosen]
+        names = list(self.layers if chosen is None else chosen)
+        for name in names:
+            self.layer(name)
+        return names

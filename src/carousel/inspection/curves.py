@@ -83,7 +83,7 @@ def draw_half_lives(contents: Contents, path: Path, layers: Sequence[str]) -> No
                 color=COLOURS[number % len(COLOURS)],
                 linestyle=DASHES[number % len(DASHES)],
                 linewidth=1.6,
-                label=f"{_label(name)}: median {np.median(life):.3g}",
+                label=f"{_label(name)}: {_median_words(life)}",
             )
         steps = sorted({len(contents.layer(name)) for name in layers})
         for length in steps:
@@ -94,6 +94,11 @@ def draw_half_lives(contents: Contents, path: Path, layers: Sequence[str]) -> No
         axes.set_xlabel("half-life in steps (dotted: the length of the sequence)")
         axes.set_ylabel("share of units that keep longer")
         _finish(figure, axes, "How long the memory cells keep what they hold", contents)
+
+
+def _median_words(life: np.ndarray) -> str:
+    median = float(np.median(life))
+    return "not a number" if np.isnan(median) else f"median {median:.3g}"
 
 
 def draw_gradients(contents: Contents, path: Path, flows: Sequence[GradientFlow]) -> None:

@@ -27,7 +27,9 @@ Codes = NDArray[np.intp]
 Words = tuple[Codes, Sequence[str]]  # (N,) which of some words each row has
 
 
-def contents_frame(contents: Contents, library: str, layers: Sequence[str] | None = None) -> Any:
+def contents_frame(
+    contents: Contents, library: str, layers: str | Sequence[str] | None = None
+) -> Any:
     """Returns every value of some layers, a row for each layer, step and unit.
 
     The columns are ``layer, step, name, unit, f, i, g, o, c, h``, where ``name`` is what the step
@@ -43,7 +45,7 @@ def contents_frame(contents: Contents, library: str, layers: Sequence[str] | Non
         OptionError: for a library or a layer that is not there.
         MissingDependencyError: where the library is not installed.
     """
-    names = list(contents.layers) if layers is None else list(layers)
+    names = contents.layer_names(layers)
     chosen = [contents.layer(name) for name in names]
     values, steps, units, of_layer, of_step = [], [], [], [], []
     words: list[str] = []
@@ -168,7 +170,7 @@ def _frame(library: str, columns: dict[str, NDArray[Any] | Words]) -> Any:
     if library not in LIBRARIES:
         raise OptionError(unknown_name("library of frames", library, LIBRARIES))
     if library == "pandas":
-        pandas = import_extra("pandas", "inspect")
+        pandas = import_extra("pandas", None)
         return pandas.DataFrame(
             {
                 name: value

@@ -7,6 +7,8 @@ Shape letters: T steps, B batch, F features of a step.
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -26,6 +28,8 @@ from carousel.inspection.strands import Strand, strands
 from carousel.nn.layout import padded
 
 MOST_LINES = 16  # features that are still drawn as lines by themselves
+_LISTED = 6  # axes that an error names
+_SINGLE = 2  # sequences of one step that a cell may read before that looks like a loop
 _UNITS = {"characters": "character", "words": "word"}
 
 Names = Iterable[object]
@@ -103,8 +107,14 @@ def inspect(
     if kind is not None and kind not in KINDS:
         raise OptionError(unknown_name("kind of sequence", kind, KINDS))
     run = partial(module, *inputs, **keywords)
-    chosen = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
+    chosen = _chosen(layers)
+    if tracks is not None and not isinstance(tracks, Mapping):
+        raise OptionError(
+            f"tracks: expected a mapping from names to numbers, such as {{'price': prices}}, got "
+            f"{type(tracks).__name__}"
+        )
     readings = _kept(record(module, run, row=row, layers=chosen).readings, chosen)
+    _warn_of_pieces(readings)
     argument = next(iter([*inputs, *keywords.values()]), None)
     features = _features(argument, readings[0], row)
     found = strands(readings, features)
@@ -128,6 +138,15 @@ def inspect(
     return inspection.with_gradients() if flow else inspection
 
 
+def _chosen(layers: Any) -> list[str] | None:
+    """Returns the names of layers as a list; None for all."""
+    if layers is None or isinstance(layers, str):
+        return None if layers is None else [layers]
+    if not isinstance(layers, Iterable) or not all(isinstance(one, str) for one in layers):
+        raise OptionError(f"layers: expected names, such as ['lstm.l0'], got {layers!r}")
+    return list(layers)
+
+
 def _by_its_own(thing: Any, *inputs: Any, **asked: Any) -> Any:
     """Asks something that can inspect itself."""
     if isinstance(thing, type) or not callable(getattr(thing, "inspect", None)):
@@ -149,7 +168,20 @@ def _kept(readings: list[Reading], chosen: Sequence[str] | None) -> list[Reading
     return [reading for reading in readings if any(selects(chosen, n) for n in reading.layer_names)]
 
 
-def _axes(found: Sequence[Strand], names: Names | Mapping[str, Names] | None) -> dict[str, Axis]:
+def _warn_of_pieces(readings: Sequence[Reading]) -> None:
+    """Warns of a loop over a cell that was not seen as one."""
+    single = Counter(one.path for one in readings if one.cell and len(one) == 1)
+    for path, count in single.items():
+        if count > _SINGLE:
+            warnings.warn(
+                f"{path or 'the model itself'} reads {count} sequences of a single step. If it is "
+                f"called in a loop, the loop changes the memory cell between the calls (a decay, "
+                f"zoneout by hand, a choice among beams), so that they cannot be joined",
+                stacklevel=3,
+            )
+
+
+def _axes(found: Sequence[Strand], names: Any) -> dict[str, Axis]:
     """Returns an axis for each strand, in their order, with what its steps are called."""
     called = ["input"] if len(found) == 1 else [one.first.name or "input" for one in found]
     lengths = dict(zip(called, map(len, found), strict=True))
@@ -161,9 +193,17 @@ def _axes(found: Sequence[Strand], names: Names | Mapping[str, Names] | None) ->
             raise OptionError(f"names: {unknown_name('axis', name, lengths)}")
     axes = {}
     for name, T in lengths.items():
-        own = list(map(str, given.get(name, range(T))))
+        called_so = given.get(name, range(T))
+        if not isinstance(called_so, Iterable):
+            raise OptionError(
+                f"names: expected a text, or {T} names, one for each step of axis {name!r}, got "
+                f"{called_so!r}"
+            )
+        own = list(map(str, called_so))
         if len(own) != T:
-            others = ", ".join(f"{axis} {steps}" for axis, steps in lengths.items())
+            shown = [f"{axis} {steps}" for axis, steps in lengths.items()]
+            more = [f"and {len(shown) - _LISTED} more"] if len(shown) > _LISTED else []
+            others = ", ".join(shown[:_LISTED] + more)
             hint = "" if len(lengths) == 1 else f". A mapping names each axis: {others}"
             raise ShapeError(
                 f"names: expected {T}, one for each step of axis {name!r}, got {len(own)}{hint}"
@@ -223,7 +263,10 @@ def _numbers(name: str, given: Any, T: int, shapes: Sequence[str]) -> Array:
     """Returns numbers of T steps as (T, F)."""
     if isinstance(given, Tensor):
         given = given.detach().cpu().double()
-    numbers = np.asarray(given, np.float32)
+    try:
+        numbers = np.asarray(given, np.float32)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{name}: expected numbers, got something else ({error})") from error
     if numbers.ndim not in [len(shape.split()) for shape in shapes] or len(numbers) != T:
         words = " or ".join(f"({shape})" for shape in shapes)
         raise ShapeError(

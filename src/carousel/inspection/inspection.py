@@ -71,7 +71,7 @@ class Inspection(Contents):
         values = self.layer(self.first if layer is None else layer)
         return followed(values, self.axis(values.axis), quantity)
 
-    def summary(self, layers: Sequence[str] | None = None, *, color: bool = False) -> str:
+    def summary(self, layers: str | Sequence[str] | None = None, *, color: bool = False) -> str:
         """Returns what a terminal shows: the numbers of each layer, and what its units follow.
 
         Args:
@@ -83,7 +83,7 @@ class Inspection(Contents):
         """
         return summary_text(self, layers, color=color)
 
-    def to_dict(self, layers: Sequence[str] | None = None) -> dict[str, Any]:
+    def to_dict(self, layers: str | Sequence[str] | None = None) -> dict[str, Any]:
         """Returns the numbers of each layer as plain values, with None for infinity and NaN.
 
         Args:
@@ -110,6 +110,12 @@ class Inspection(Contents):
             for name, layer in self.layers.items()
             if layer.weights is not None
         ]
+        for name, layer in self.layers.items() if not flows else ():
+            if layer.broken_from is not None:
+                raise OptionError(
+                    f"flow: expected numbers, but the values of {name} are none from step "
+                    f"{layer.broken_from} on: the model has diverged, or its input has such values"
+                )
         if not flows:
             raise OptionError(
                 f"flow: expected a layer of the textbook's cell, by whose equations gradients are "
@@ -167,7 +173,7 @@ class Inspection(Contents):
         write_atomically(path, page_bytes(self, other))
         return path
 
-    def to_polars(self, layers: Sequence[str] | None = None) -> polars.DataFrame:
+    def to_polars(self, layers: str | Sequence[str] | None = None) -> polars.DataFrame:
         """Returns every value as a frame of polars, a row for each layer, step and unit.
 
         The columns are ``layer, step, name, unit, f, i, g, o, c, h``; ``h`` is null for the units
@@ -182,7 +188,7 @@ class Inspection(Contents):
         """
         return contents_frame(self, "polars", layers)
 
-    def to_pandas(self, layers: Sequence[str] | None = None) -> pandas.DataFrame:
+    def to_pandas(self, layers: str | Sequence[str] | None = None) -> pandas.DataFrame:
         """Returns every value as a frame of pandas; see ``to_polars``."""
         return contents_frame(self, "pandas", layers)
 

@@ -32,6 +32,7 @@ SCRIPTS = (
     "view",
     "elements",
     "canvases",
+    "lost",
     "sequence",
     "heat_map",
     "panes",

@@ -17,7 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carousel.inspection.contents import Array, Axis, Contents, GradientFlow, LayerValues
+from carousel.inspection.contents import (
+    QUANTITIES,
+    Array,
+    Axis,
+    Contents,
+    GradientFlow,
+    LayerValues,
+)
 from carousel.inspection.encoding import WHOLE, Block, decoded, encoded_recurrence
 from carousel.inspection.following import followed
 from carousel.inspection.orders import unit_orders
@@ -209,17 +216,18 @@ def _layer_facts(name: str, layer: LayerValues, contents: Contents) -> dict[str,
         "before_h": numbers(layer.before_h, 9) if layer.before_h.any() else None,
         "before_c": numbers(layer.before_c, 9) if layer.before_c.any() else None,
         "statistics": _statistics(statistics),
+        "lost": lost_steps(layer),
         "orders": {
             order: [int(unit) for unit in units]
             for order, units in unit_orders(layer, statistics).items()
         },
         "followings": [each.name for each in followings],
-        "followed": _followed([each.correlation for each in followings], layer.hidden_size),
+        "followed": _followed([each.correlation for each in followings], layer.c),
     }
 
 
 def _statistics(found: LayerStatistics) -> dict[str, Any]:
-    """Returns the numbers of every unit, None for infinity and for what there is none of."""
+    """Returns the numbers of every unit, NaN for what there is none of; see ``numbers``."""
     plain = ("half_life", "keep", "write", "read", "shown", "activity")
     return {
         **{name: numbers(getattr(found, name), 5) for name in plain},
@@ -230,13 +238,39 @@ def _statistics(found: LayerStatistics) -> dict[str, Any]:
     }
 
 
-def _followed(correlations: Sequence[NDArray[np.float32]], units: int) -> list[list[Any]]:
-    """Returns for each unit the things that it follows most closely: their numbers, and r."""
+def lost_steps(layer: LayerValues) -> list[list[int] | None] | None:
+    """Returns where values of a model that diverged are not finite; None where all of them are.
+
+    For each unit the first of these steps, in the order in which the layer read, and how many
+    there are: [t, n], or None for a unit whose values are all finite.
+    """
+    lost = np.zeros(layer.c.shape, dtype=bool)
+    for quantity in QUANTITIES:
+        values = getattr(layer, quantity)
+        if values.shape == lost.shape:  # not of a projected h, whose units are not the cells
+            lost |= ~np.isfinite(values)
+    if not lost.any():
+        return None
+    first = (lost[::-1] if layer.reverse else lost).argmax(0)
+    steps = len(layer) - 1 - first if layer.reverse else first
+    counts = lost.sum(0)
+    return [[int(t), int(n)] if n else None for t, n in zip(steps, counts, strict=True)]
+
+
+def _followed(correlations: Sequence[NDArray[np.float32]], memory: Array) -> list[list[Any]]:
+    """Returns for each unit the things that it follows most closely: their numbers, and r.
+
+    A memory (T, H) that is not finite follows nothing.
+    """
     if not correlations:
-        return [[] for _ in range(units)]
+        return [[] for _ in range(memory.shape[1])]
     r = np.stack(correlations, axis=1)
-    best = np.argsort(-np.abs(r), axis=1, kind="stable")[:, :FOLLOWED]
-    return [[[int(k), round(float(r[unit, k]), 3)] for k in best[unit]] for unit in range(units)]
+    r = np.where(np.asarray(np.isfinite(memory).all(0))[:, None], r, np.nan)
+    best = np.argsort(-np.abs(r), axis=1, kind="stable")[:, :FOLLOWED]  # NaN comes last
+    return [
+        [[int(k), round(float(row[k]), 3)] for k in order if np.isfinite(row[k])]
+        for row, order in zip(r, best, strict=True)
+    ]
 
 
 def _layer_blocks(
@@ -336,10 +370,15 @@ def layers_below(name: str, contents: Contents) -> list[int]:
     return []
 
 
-def numbers(values: NDArray[Any], digits: int) -> list[float | None]:
-    """Returns numbers with so many significant digits, None where they are not finite."""
+def numbers(values: NDArray[Any], digits: int) -> list[float | str | None]:
+    """Returns numbers with so many significant digits, as JSON has them.
+
+    It has no word for some: None stands for NaN, "Infinity" and "-Infinity" for those.
+    """
     return [_number(value, digits) for value in np.asarray(values, dtype=np.float64).tolist()]
 
 
-def _number(value: float, digits: int) -> float | None:
-    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+def _number(value: float, digits: int) -> float | str | None:
+    if math.isfinite(value):
+        return float(f"{value:.{digits}g}")
+    return None if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")

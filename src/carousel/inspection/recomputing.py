@@ -174,7 +174,8 @@ def _other_equations(name: str, module: torch.nn.Module, problem: str) -> str:
     return (
         f"inspect: the output of {name or 'the model itself'} ({type(module).__name__}) {problem}. "
         f"A subclass that computes something else cannot be shown: leave it out by layers=[...]. "
-        f"If it is an LSTM, its weights make rounding errors grow: inspect model.double()"
+        f"If it is an LSTM, its weights make rounding errors grow (inspect model.double()), or a "
+        f"global hook changes what it says (remove it)"
     )
 
 

@@ -22,6 +22,7 @@ from carousel.inspection.untouched import untouched
 from carousel.nn import LSTM, State
 
 _NOT_SEEN = (torch.nn.RNNBase, torch.nn.RNNCellBase, torch.jit.ScriptModule)
+_QUANTIZED = ".quantized."  # in the names of the modules whose classes have integers as weights
 _WRAPPED = "_orig_mod"  # what torch.compile calls the module that it wraps
 _LISTED = 5  # modules that an error names
 
@@ -150,6 +151,11 @@ class _Heard:
         heard = {reading.path for reading in self.readings}
         for path, rows in self._missing.items():
             if path not in heard:
+                if not rows:
+                    raise ShapeError(
+                        f"expected a batch with a sequence at least, but what "
+                        f"{path or 'the model itself'} reads has none"
+                    )
                 raise ShapeError(
                     f"row: expected the number of one of the {rows} sequences that "
                     f"{path or 'the model itself'} reads, from 0 to {rows - 1}, got {self._row}. "
@@ -243,14 +249,19 @@ def _none_there(model: torch.nn.Module) -> str:
     others = [
         f"{name or 'the model itself'} ({_class(module)})"
         for name, module in model.named_modules()
-        if isinstance(module, _NOT_SEEN)
+        if isinstance(module, _NOT_SEEN) or _is_quantized(module)
     ]
-    has = f"it has {', '.join(others[:_LISTED])}" if others else "nor another recurrent layer"
+    has = f"it has {', '.join(others[:_LISTED])}" if others else "it has no recurrent layer"
     return (
         f"inspect: expected a model with a torch.nn.LSTM, torch.nn.LSTMCell, carousel.LSTM or "
         f"carousel.LSTMCell in it, found none in {_class(model)}; {has}. A GRU or plain RNN has no "
-        f"memory cell; a scripted model is inspected before torch.jit.script"
+        f"memory cell; a model is inspected before it is scripted or quantized"
     )
+
+
+def _is_quantized(module: torch.nn.Module) -> bool:
+    kind = type(module)
+    return _QUANTIZED in kind.__module__ and any(name in kind.__name__ for name in ("LSTM", "GRU"))
 
 
 def _nothing_called(found: Mapping[str, torch.nn.Module]) -> str:

@@ -29,7 +29,8 @@ _SAME = 2.0**-21
 class LayerStatistics:
     """What each of the H units of one layer and direction did over a sequence.
 
-    Means over no steps are NaN.
+    Means over no steps are NaN, and so is what is computed of a unit with values that are no
+    numbers, as of a model that has diverged; it is neither dead nor a duplicate.
 
     Attributes:
         saturation_low: gate f, i, o to (H,), the share of steps with the gate below 0.1.
@@ -82,8 +83,8 @@ def layer_statistics(layer: LayerValues) -> LayerStatistics:
     dead = _dead(shown)
     gates = {"f": f, "i": i, "o": o}
     return LayerStatistics(
-        saturation_low={name: _single(_mean(gates[name] < LOW)) for name in GATES},
-        saturation_high={name: _single(_mean(gates[name] > HIGH)) for name in GATES},
+        saturation_low={name: _share(gates[name], gates[name] < LOW) for name in GATES},
+        saturation_high={name: _share(gates[name], gates[name] > HIGH) for name in GATES},
         half_life=half_lives(f),
         keep=_single(_mean(f)),
         write=_single(_mean(i * np.abs(g))),
@@ -144,13 +145,19 @@ def correlations(values: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "N N"]:
     return np.clip(z.T @ z, -1, 1)
 
 
+def _share(gate: np.ndarray, is_so: np.ndarray) -> np.ndarray:
+    """Returns the share of steps at which something is so of a gate, NaN where it is no number."""
+    return _single(_mean(np.where(np.isnan(gate), np.nan, is_so)))
+
+
 def _mean(values: np.ndarray) -> np.ndarray:
     """Returns the mean over the steps, NaN of none, for which NumPy would warn."""
     return values.mean(0) if len(values) else np.full(values.shape[1], np.nan)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.where(whole > 0, part, 0) / np.where(whole > 0, whole, 1)
+    # Of nothing there is no share, and it counts as 0; what is no number stays so.
+    return np.where(whole == 0, 0, part) / np.where(whole == 0, 1, whole)
 
 
 def _activity(shown: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ Shape letters: T steps, F features drawn, U units.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,14 @@ QUANTITY_WORDS = {
     "h": "hidden state h",
 }
 LINE_END = BLANKS["\n"]
-_SIGNS = {**BLANKS, "": "∅"}
+_SIGNS = {**BLANKS, "\r": "␍", "": "∅"}
+# What has no picture of its own, as `seen` of page_files/numbers.js has it: soft hyphens, letters
+# and blanks of no width, directions, joiners, fillers, tags; at the start, what chooses a variant.
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]|^[\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
 _LONGEST_NAME = 20  # letters of a step: a time with its zone
 _MOST_LINES, _LONGEST_COLUMN = 6, 13  # lines of a series, letters of a column's name
 _EVEN = 3.0  # up to which a scale by asinh looks even
@@ -48,8 +56,13 @@ _CHARACTER, _WORD = 0.082, 0.105  # inches that the name of a step needs, uprigh
 
 
 def step_name(name: str, length: int = _LONGEST_NAME) -> str:
-    """Returns what a step is called, a blank or an end of line as a sign that is seen."""
-    return _SIGNS.get(name) or shortened(name, length)
+    """Returns what a step is called, all of it to be seen.
+
+    A blank or an end of line is a sign, a character without a picture its code, as in "[200b]", and
+    so is each one of a name that would otherwise be blank.
+    """
+    words = _SIGNS.get(name) or shortened(_UNSEEN.sub(lambda found: _mark(found[0]), name), length)
+    return words if words.strip() else shortened("".join(map(_mark, name)), length)
 
 
 def colour_scale(quantity: str, values: NDArray[Any]) -> Any:
@@ -67,7 +80,7 @@ def colour_scale(quantity: str, values: NDArray[Any]) -> Any:
     colours = import_extra("matplotlib.colors", "inspect")
     if quantity in "fio":
         return colours.Normalize(0.0, 1.0)
-    top = float(np.abs(values).max()) or 1.0
+    top = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
     if quantity == "c" or top > 1:
         return colours.AsinhNorm(linear_width=1.0, vmin=-top, vmax=top)
     return colours.Normalize(-1.0, 1.0)
@@ -240,6 +253,11 @@ def label_units(axes: Any, units: NDArray[np.intp], height: float) -> None:
     axes.set_yticks(range(len(units)), [str(unit) for unit in units], fontsize=min(8, 60 * room))
     axes.set_ylabel("unit")
     axes.tick_params(axis="y", length=0)
+
+
+def _mark(character: str) -> str:
+    """Returns what stands for a character that is not seen."""
+    return _SIGNS.get(character) or f"[{ord(character):04x}]"
 
 
 def _share_a_scale(values: NDArray[Any]) -> bool:

@@ -30,7 +30,7 @@ _BOLD, _DIM, _WARN, _END = "\033[1m", "\033[2m", "\033[33m", "\033[0m"
 
 
 def summary_text(
-    contents: Contents, layers: Sequence[str] | None = None, *, color: bool = False
+    contents: Contents, layers: str | Sequence[str] | None = None, *, color: bool = False
 ) -> str:
     """Returns the numbers of some layers as a terminal shows them.
 
@@ -43,7 +43,7 @@ def summary_text(
     Raises:
         OptionError: for a layer that is not there.
     """
-    names = _names(contents, layers)
+    names = contents.layer_names(layers)
     lines = [_set(shortened(contents.title), _BOLD, color)]
     lines += [
         f"{shortened(name)}: {_count(len(axis), axis.unit)}" for name, axis in contents.axes.items()
@@ -62,7 +62,7 @@ def summary_text(
     return "\n".join(lines)
 
 
-def summary_values(contents: Contents, layers: Sequence[str] | None = None) -> dict[str, Any]:
+def summary_values(contents: Contents, layers: str | Sequence[str] | None = None) -> dict[str, Any]:
     """Returns the numbers of some layers as plain values, with None for infinity and NaN.
 
     Args:
@@ -78,7 +78,7 @@ def summary_values(contents: Contents, layers: Sequence[str] | None = None) -> d
             name: {"kind": axis.kind, "steps": len(axis), "unit": axis.unit}
             for name, axis in contents.axes.items()
         },
-        "layers": {name: _layer_values(contents, name) for name in _names(contents, layers)},
+        "layers": {name: _layer_values(contents, name) for name in contents.layer_names(layers)},
         "gradients": [_flow_values(flow) for flow in contents.flows],
         "attributions": [
             {
@@ -95,13 +95,6 @@ def summary_values(contents: Contents, layers: Sequence[str] | None = None) -> d
     return plain
 
 
-def _names(contents: Contents, layers: Sequence[str] | None) -> list[str]:
-    names = list(contents.layers if layers is None else layers)
-    for name in names:
-        contents.layer(name)
-    return names
-
-
 def _layer_lines(contents: Contents, name: str, color: bool) -> list[str]:
     layer = contents.layer(name)
     axis = contents.axis(layer.axis)
@@ -112,6 +105,12 @@ def _layer_lines(contents: Contents, name: str, color: bool) -> list[str]:
     ]
     if not len(layer):
         return [*lines, _fact("no steps", "")]
+    if layer.broken_from is not None:
+        words = (
+            f"not a number from step {layer.broken_from} on: the model has diverged, or its input "
+            f"has such values; there is nothing to say of its gates"
+        )
+        return [*lines, _set(_fact("values", words), _WARN, color)]
     found = layer_statistics(layer)
     lines.append(
         _set(_fact("gates", f"{'below 0.1':>10} {'above 0.9':>10} {'mean':>7}"), _DIM, color)

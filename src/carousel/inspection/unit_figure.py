@@ -153,6 +153,8 @@ def _facts(contents: Contents, layer: str, quantity: str, unit: int) -> str:
     axis = contents.axis(values.axis)
     half_life = float(half_lives(values.f)[unit])
     words = f": half-life {half_life:.3g} steps" if np.isfinite(half_life) else ": never forgets"
+    if values.broken_from is not None:
+        words = f": not a number from step {values.broken_from} on"
     found = followed(values, axis, quantity)
     if found:
         best = max(found, key=lambda one: abs(one.correlation[unit]))

@@ -57,8 +57,9 @@ def untouched(module: torch.nn.Module) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
-        for known in before:
-            known.put_back()
+        with contextlib.ExitStack() as rest:  # all of it runs, whatever one of them raises
+            for known in reversed(before):
+                rest.callback(known.put_back)
 
 
 class _Before:
@@ -73,7 +74,7 @@ class _Before:
         self._dicts = [(value, dict(value)) for value in values if isinstance(value, dict)]
         own = [*module._buffers.values(), *values]
         self._tensors = [
-            (value, value.detach().clone())
+            (value, _stored(value).clone())
             for value in own
             if isinstance(value, Tensor) and value.layout is torch.strided and not value.is_meta
         ]
@@ -90,14 +91,31 @@ class _Before:
             if list(table) != list(entries) or not _same(table.values(), entries.values()):
                 table.clear()
                 table.update(entries)
-        with torch.no_grad():
-            for tensor, value in self._tensors:
-                if not torch.equal(tensor, value):
-                    tensor.copy_(value)
         if self._module.training != self._training:  # kept elsewhere by a scripted module
             self._module.training = self._training
+        for tensor, value in self._tensors:
+            # One that was made in inference mode may be written in no other.
+            with torch.inference_mode(tensor.is_inference()), torch.no_grad():
+                if not _holds(_stored(tensor), value):
+                    _stored(tensor).copy_(value)
 
 
 def _same(one: Any, other: Any) -> bool:
     """Returns whether two collections hold the same objects; equal ones need not be the same."""
     return len(one) == len(other) and all(map(lambda a, b: a is b, one, other))
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """Returns a tensor without the dimensions along which one number stands for many."""
+    found = tensor.detach()
+    for dimension, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
+        if stride == 0 and size > 1:
+            found = found.narrow(dimension, 0, 1)
+    return found
+
+
+def _holds(tensor: Tensor, value: Tensor) -> bool:
+    """Returns whether all numbers are the same, NaN among them."""
+    if torch.equal(tensor, value) or not tensor.is_floating_point():
+        return torch.equal(tensor, value)
+    return bool(((tensor == value) | (tensor.isnan() & value.isnan())).all())

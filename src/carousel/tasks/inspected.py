@@ -148,10 +148,12 @@ def chosen_member(members: Sequence[nn.Module], number: int) -> nn.Module:
         OptionError: for a number that none has.
     """
     if number >= len(members):
-        raise OptionError(
-            f"member expects the number of one of the {len(members)} networks that answer "
-            f"together, from 0 to {len(members) - 1}, got {number}"
+        one = "0, for one network answers"
+        several = (
+            f"the number of one of the {len(members)} networks that answer together, from 0 to "
+            f"{len(members) - 1}"
         )
+        raise OptionError(f"member expects {one if len(members) == 1 else several}, got {number}")
     return members[number]
 
 

@@ -80,8 +80,8 @@ function chooseAttribution() {
 }
 
 function attributionWords({ method, total, values }) {
-  const sum = values.reduce((all, value) => all + (value ?? 0), 0);
-  const promise = total === null ? "" : `, of ${written(total, 3)} in all`;
+  const sum = values.reduce((all, value) => all + value, 0);
+  const promise = Number.isNaN(total) ? "" : `, of ${written(total, 3)} in all`;
   return `${method}: bars up raised it, bars down lowered it; together ${written(sum, 3)}${promise}`;
 }
 

@@ -68,10 +68,12 @@ function colours() {
 
 const css = (shade) => `rgb(${shade & 255} ${(shade >> 8) & 255} ${(shade >> 16) & 255})`;
 
+const LEAST_RANGE = 1e-9; // of values that are all 0
+
 /** How a quantity's values become shades: a map, and the range that it spans. */
 function colourScale(quantity, largest, difference) {
   const signed = difference || !"fio".includes(quantity);
-  const high = signed ? Math.max(largest, 1e-9) : 1;
+  const high = signed ? Math.max(largest, LEAST_RANGE) : 1;
   return { signed, low: signed ? -high : 0, high, map: colours()[signed ? "diverging" : "sequential"] };
 }
 

@@ -18,6 +18,9 @@ function make(tag, attributes = {}, ...children) {
 
 const byId = (id) => document.getElementById(id);
 
+/** Words of any length on one line, cut by the style sheet; the title has all of them. */
+const onLine = (words, title = words) => make("span", { class: "line", title }, words);
+
 /** A letter of the textbook with its index: f with t, C with t-1. */
 const symbol = (letter, index = "t") => [make("var", {}, letter), make("sub", {}, index)];
 

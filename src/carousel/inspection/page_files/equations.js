@@ -56,7 +56,7 @@ function gateNumbers(letter, gate) {
   const value = make("b", { class: "value" }, written(gate.value, places));
   if (gate.recurrent === undefined) return [value, opening, written(gate.sum, 3), ")"];
   // Errors of many parts rarely all go one way: digits are those of the likely error.
-  const off = gate.likely < 2e-6 ? 4 : clamp(Math.round(-Math.log10(gate.likely)), 1, 4);
+  const off = Number.isNaN(gate.likely) || gate.likely < 2e-6 ? 4 : clamp(Math.round(-Math.log10(gate.likely)), 1, 4);
   const parts = added([
     [written(gate.recurrent, off), "from h"],
     [written(gate.input, off), "from x"],
@@ -87,13 +87,23 @@ function shownNumbers(found) {
   ];
 }
 
-/** Whether C is what the equation says; a clipped or zoned out cell's is not. */
-function followsEquation(found) {
+/** Whether C is not what the equation says, as a clipped or zoned out cell's; of NaN nobody knows. */
+function breaksEquation(found) {
   const { f, i, g, c } = found;
   const sum = f.value * c.before + i.value * g.value;
   const off =
     f.bound * Math.abs(c.before) + c.bound * 2 + g.bound + i.bound + 1e-5 * (1 + Math.abs(c.value));
-  return Math.abs(sum - c.value) <= off;
+  return Number.isFinite(sum) && Number.isFinite(c.value) && Math.abs(sum - c.value) > off;
+}
+
+/** What is not as the textbook has it, in one sentence: numbers that are none, or another cell. */
+function oddityNote(layer, found) {
+  const { unit, f, i, g, o, c } = found;
+  const all = [f.value, i.value, g.value, o.value, c.before, c.value];
+  const lost = all.every(Number.isFinite) ? null : lostOf(layer, unit);
+  if (lost) return make("p", { class: "note" }, `Unit ${unit} is ${lostWords(layer, lost)}.`);
+  if (!breaksEquation(found)) return null;
+  return make("p", { class: "note" }, "This cell does more than the equation of C says: it is a variant.");
 }
 
 function equationRow(letter, numbers) {
@@ -112,6 +122,9 @@ function equationRow(letter, numbers) {
   if (gate) row.addEventListener("click", () => change({ gate: letter }));
   return row;
 }
+
+/** How large a product is; one that is not a number, which makes the sum none, before all others. */
+const sizeOf = (product) => (Number.isNaN(product) ? Infinity : Math.abs(product));
 
 /** The products that moved a gate's sum most, as bars. */
 function contributions(layer, step, unit) {
@@ -135,14 +148,14 @@ function contributions(layer, step, unit) {
   if (!layer.weights) return [];
   const { found } = layer.products(gate, step, unit);
   const largest = found
-    .sort((a, b) => Math.abs(b.product) - Math.abs(a.product))
+    .sort((a, b) => sizeOf(b.product) - sizeOf(a.product) || 0)
     .slice(0, MOST_CONTRIBUTIONS);
-  const most = Math.abs(largest[0]?.product ?? 0);
+  const most = Math.abs(largest.find((each) => Number.isFinite(each.product))?.product ?? 0);
   const rows = largest.map((each) => {
     const name =
       each.from === "h"
         ? goTo(`unit ${each.k} before`, each.k, layer.previous(step) ?? step, "Go to this unit, one step before")
-        : layer.inputName(each.k);
+        : onLine(layer.inputName(each.k));
     return make(
       "tr",
       { title: `weight ${written(each.weight)} × value ${written(each.value)}` },
@@ -174,10 +187,10 @@ function comparison(layer, step, unit) {
 /** Why this page has no parts of sums, in one sentence. */
 function withoutWeights(layer) {
   if (layer.weights) return null;
-  const why = facts.precision.weights
-    ? "This cell is a variant of the textbook's, so each sum is worked out backwards from its gate."
-    : "The weights did not fit into this page, so each sum is worked out backwards from its gate.";
-  return make("p", { class: "note" }, why);
+  const lost = layerLostWords(layer); // whose numbers could not be checked against the weights
+  const known = lost ? `This layer is ${lost}` : "This cell is a variant of the textbook's";
+  const why = facts.precision.weights ? known : "The weights did not fit into this page";
+  return make("p", { class: "note" }, `${why}, so each sum is worked out backwards from its gate.`);
 }
 
 const emptyStep = (words) => byId("step-body").replaceChildren(make("p", { class: "empty" }, words));
@@ -189,6 +202,7 @@ async function showStep() {
   const axis = axesOf(layer)[0];
   const where = step < layer.steps ? stepWords(axis, step) : "past the end of this input";
   byId("step-title").textContent = `Unit ${unit} at ${where}`;
+  byId("step-title").title = step < layer.steps ? seen(axis.names[step]) : ""; // which is cut above
   byId("pin").textContent = view.pinned ? "Unpin" : "Pin";
   byId("pin").setAttribute("aria-pressed", String(view.pinned));
   byId("reading").textContent = readingWords();
@@ -218,9 +232,7 @@ async function showStep() {
     byLetter.o,
     equationRow("h", shownNumbers(found)),
     ...[
-      followsEquation(found)
-        ? null
-        : make("p", { class: "note" }, "This cell does more than the equation of C says: it is a variant."),
+      oddityNote(layer, found),
       projected ? make("p", { class: "note" }, "The hidden state is a projection of these.") : null,
       withoutWeights(layer),
       ...contributions(layer, step, unit),
@@ -245,7 +257,7 @@ function seriesWords(axis, step) {
   if (!axis.drawn || axis.values.rows > 4) return "";
   const { rows, columns } = axis.values;
   const values = Array.from({ length: rows }, (_, k) =>
-    `${seen(columnName(axis, k))} ${rough(axis.drawn.values[k * columns + step], 4)}`);
+    `${shortened(seen(columnName(axis, k)), 30)} ${rough(axis.drawn.values[k * columns + step], 4)}`);
   return ` · ${values.join(", ")}`;
 }
 

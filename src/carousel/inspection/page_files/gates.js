@@ -16,7 +16,8 @@ function drawSaturation(host, layer, gate) {
   frame.svg.append(
     make("line", { x1: frame.left, y1: frame.top, x2: frame.right, y2: frame.bottom, class: "limit" }));
   const circle = (unit, of) => {
-    const [low, high] = [statistics.low[gate][unit] ?? 0, statistics.high[gate][unit] ?? 0];
+    const [low, high] = [statistics.low[gate][unit], statistics.high[gate][unit]];
+    if (Number.isNaN(low + high)) return ""; // no share of the steps is known
     return make("circle", { cx: frame.toX(low), cy: frame.toY(high), r: of, "data-unit": unit },
       make("title", {}, `unit ${unit}: ${percent(low)} below 0.1, ${percent(high)} above 0.9`));
   };
@@ -36,6 +37,9 @@ function showGates() {
   const layer = ownLayer();
   if (!layer) return;
   for (const gate of ["f", "i", "o"]) drawSaturation(byId(`gate-${gate}`), layer, gate);
+  const lost = layerLostWords(layer);
+  byId("gates-lost").hidden = !lost;
+  byId("gates-lost").textContent = `${capitalized(lost)}. Gates that are not a number have no circle.`;
 }
 
 function startGates() {

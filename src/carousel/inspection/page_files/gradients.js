@@ -71,7 +71,7 @@ function drawFlows() {
     const sample = make("svg", { width: 30, height: 10, "aria-hidden": "true" },
       make("line", { x1: 0, x2: 30, y1: 5, y2: 5, class: "curve", stroke: series[k % series.length],
         "stroke-dasharray": LINE_STYLES[k % LINE_STYLES.length].join(" ") || null }));
-    return make("li", {}, sample, make("span", {}, `${seen(each.flow.layer)}: ${reachWords(each.gains)}`));
+    return make("li", {}, sample, make("span", {}, onLine(`${seen(each.flow.layer)}:`), ` ${reachWords(each.gains)}`));
   });
   byId("flow-key").replaceChildren(...key);
   fill(byId("flow-layer"), flows.map((each, k) => [k, seen(each.flow.layer)]), byId("flow-layer").value);
@@ -82,6 +82,7 @@ const LEAST = -37.9; // below it, gains count as this, as page_data.py says
 
 /** From where on the gain stays below a hundredth, and what is left at the end. */
 function reachWords(gains) {
+  if (!gains.length) return "not a number";
   const last = gains.length - 1;
   const faded = gains.findLastIndex((gain) => gain >= -2) + 1;
   const words = `${gainWords(gains[last])} after ${count(last, "step")}`;
@@ -113,12 +114,14 @@ function drawFlowMatrix(flows) {
     label: `Gains of ${flow.layer}: ${count(rows, "end step")} by ${count(columns, "step")}`,
     words: (row, column) => {
       const gain = logs[row * columns + column];
-      const words = Number.isNaN(gain) ? "not read yet" : `gain ${gainWords(gain)}`;
+      const none = chosen.gains.length ? "not read yet" : "not a number";
+      const words = Number.isNaN(gain) ? none : `gain ${gainWords(gain)}`;
       return `from ${nameOf(flow.ends[row])} back to ${nameOf(column)}: ${words}`;
     },
     decorate: (context, place) => decorateEnds(context, place, flow),
   });
-  byId("flow-range").replaceChildren(legend(shade, gainWords(low), gainWords(high)));
+  const range = chosen.gains.length ? [gainWords(low), gainWords(high)] : ["–", "–"];
+  byId("flow-range").replaceChildren(legend(shade, ...range));
 }
 
 /** The end steps' numbers beside their rows. */

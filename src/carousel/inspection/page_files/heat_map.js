@@ -32,7 +32,7 @@ function shadesOf({ layer, values, quantity }) {
   return (unit) => {
     const largest = layer.unitRanges[quantity][unit];
     const shade = colourScale(quantity, largest, difference);
-    return shade.signed ? shade : { ...shade, high: Math.max(largest, 1e-9) };
+    return shade.signed ? shade : { ...shade, high: Math.max(largest, LEAST_RANGE) };
   };
 }
 
@@ -76,6 +76,7 @@ function drawHeat(pane) {
     last,
   };
   drawCells(context, values, layer.steps, order, window, shadesOf(pane));
+  if (hasLost(layer)) hatchLost(context, pane, window);
 }
 
 /** Numbers of units where there is room, and a mark at each one that is on. */
@@ -232,7 +233,7 @@ function drawUnitLine(pane) {
 function trackOf(layer, name) {
   if (name === null) return null;
   const axis = axesOf(layer)[0];
-  if (axis.tracks[name]) return axis.tracks[name].map((x) => x ?? NaN);
+  if (Object.hasOwn(axis.tracks, name)) return axis.tracks[name];
   if (name === "position") return axis.names.map((_, t) => t);
   const column = axis.values
     ? Array.from({ length: axis.values.rows }, (_, k) => columnName(axis, k)).indexOf(name)

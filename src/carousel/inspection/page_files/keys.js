@@ -10,7 +10,7 @@ const KEYS = [
   ["s", "next order of the units"],
   ["+ − 0", "zoom in, zoom out, all of it"],
   ["Enter click", "pin the cell, or let it go"],
-  ["/", "go to a step, or find words"],
+  ["/", "go to a step, or find words; small letters find capitals too"],
   ["c", "copy this step's numbers"],
   ["x", "next input: A, B, both, A − B"],
   ["t", "light or dark"],
@@ -100,32 +100,56 @@ const announcement = () =>
   `${WORDS[view.quantity]} of ${view.layer}, units by ${view.order}`;
 
 function openDialog(id) {
+  byId("jump-problem").textContent = "";
   byId(id).showModal();
   byId(id).querySelector("input")?.select();
 }
 
-/** Goes to a step by its number ("12", or "12, 3" for unit 3), or to the next place with some words. */
+/**
+ * Goes to a step by its number ("12", or "12, 3" for unit 3), or to the next place with some words.
+ *
+ * Returns why it does not, "" where it does.
+ */
 function jump(wanted) {
   const layer = layerAtCursor();
+  if (!layer?.steps) return "There is no step here.";
+  if (!wanted) return "Type a step, a step and a unit, or words of the sequence.";
   const numbers = /^\s*(\d+)(?:\s*[, ]\s*(\d+))?\s*$/.exec(wanted);
-  if (numbers) {
-    moveTo(Number(numbers[1]), numbers[2] === undefined ? view.unit : Number(numbers[2]));
-    return true;
+  if (!numbers) {
+    const step = nextPlace(axesOf(layer)[0], layer.steps, wanted);
+    if (step < 0) return `Not in this sequence${CAPITAL.test(wanted) ? " with these capitals" : ""}.`;
+    moveTo(step, view.unit);
+    return "";
   }
-  const { names } = axesOf(layer)[0];
-  const starts = (t) => {
-    let words = "";
-    for (let k = t; k < names.length && words.length < wanted.length; k += 1) words += names[k];
-    return words.startsWith(wanted);
+  const [step, unit] = [Number(numbers[1]), Number(numbers[2] ?? view.unit)];
+  const [lastStep, lastUnit] = [layer.steps - 1, layer.rows(view.quantity) - 1];
+  if (step > lastStep || unit > lastUnit) return `Steps go from 0 to ${lastStep}, units from 0 to ${lastUnit}.`;
+  moveTo(step, unit);
+  return "";
+}
+
+const CAPITAL = /[\p{Lu}\p{Lt}]/u;
+
+/**
+ * The next step, after the cursor and around, at which words begin or that has them in its name; -1
+ * where there is none. Words without a capital are found in capitals too.
+ */
+function nextPlace(axis, steps, wanted) {
+  const blanks = (words) => words.replaceAll("␣", " ");
+  const like = CAPITAL.test(wanted) ? blanks : (words) => blanks(words).toLowerCase();
+  const sought = like(seen(wanted));
+  const names = axis.names.map((name) => like(seen(name)));
+  const apart = axis.kind !== "characters"; // words, or parts of words with their own blanks
+  const starts = (t, gap) => {
+    let words = apart ? names[t].trimStart() : names[t];
+    for (let k = t + 1; k < names.length && words.length < sought.length; k += 1) words += gap + names[k];
+    return words.startsWith(sought);
   };
-  for (let k = 1; k <= layer.steps; k += 1) {
-    const t = (view.step + k) % layer.steps;
-    if (starts(t) || names[t].includes(wanted)) {
-      moveTo(t, view.unit);
-      return true;
-    }
+  for (let k = 1; k <= steps; k += 1) {
+    const t = (view.step + k) % steps;
+    if (names[t].includes(sought) || starts(t, "") || (apart && starts(t, " "))) return t;
   }
-  return false;
+  return -1;
 }
 
 function startKeys() {
@@ -140,9 +164,9 @@ function startKeys() {
   byId("open-jump").addEventListener("click", () => openDialog("jump"));
   byId("jump-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    const found = jump(byId("jump-to").value);
-    byId("jump-problem").textContent = found ? "" : "Not in this sequence.";
-    if (found) byId("jump").close();
+    const problem = jump(byId("jump-to").value);
+    byId("jump-problem").textContent = problem;
+    if (!problem) byId("jump").close();
   });
   for (const button of document.querySelectorAll("dialog .close")) {
     button.addEventListener("click", () => button.closest("dialog").close());

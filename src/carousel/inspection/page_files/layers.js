@@ -12,14 +12,17 @@ const COLUMNS = [
   ["twins", "units that move like one before them", (layer) => layer.statistics.duplicate_of.filter((k) => k >= 0).length],
 ];
 
+const real = (numbers) => numbers.filter((x) => !Number.isNaN(x));
+
+/** The mean over the units that have a number; null where none has. */
 const mean = (numbers) => {
-  const real = numbers.filter((x) => x !== null);
-  return real.length ? real.reduce((sum, x) => sum + x, 0) / real.length : NaN;
+  const found = real(numbers);
+  return found.length ? found.reduce((sum, x) => sum + x, 0) / found.length : null;
 };
 
-/** None is infinite: JSON has no word for it. */
 function medianHalfLife(layer) {
-  const sorted = layer.statistics.half_life.map((x) => x ?? Infinity).sort((a, b) => a - b);
+  const sorted = real(layer.statistics.half_life).sort((a, b) => (a === b ? 0 : a - b)); // ∞ − ∞ is NaN
+  if (!sorted.length) return null;
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
@@ -34,12 +37,14 @@ function showLayers() {
   const rows = recording.layers.map((layer) => {
     const name = names.includes(layer.name)
       ? make("button", { type: "button", class: "link", title: "Show this layer",
-          onclick: () => change({ layer: layer.name }) }, layer.name)
-      : layer.name;
+          onclick: () => change({ layer: layer.name }) }, onLine(seen(layer.name)))
+      : onLine(seen(layer.name));
+    const lost = layerLostWords(layer);
     return make(
       "tr",
       { class: layer.name === view.layer ? "shown" : null },
-      make("th", { scope: "row" }, name, layer.reverse ? " ←" : ""),
+      make("th", { scope: "row" }, layer.reverse ? together(name, make("span", {}, "\u00a0←")) : name,
+        lost ? make("div", { class: "note" }, lost) : null),
       COLUMNS.map(([, , of]) => make("td", { class: "number" }, of(layer))),
     );
   });
@@ -65,11 +70,14 @@ function showFollowed() {
     .sort((a, b) => Math.abs(b[1][0][1]) - Math.abs(a[1][0][1]))
     .slice(0, MOST_FOLLOWED);
   if (!things.length) {
-    host.replaceChildren(make("p", { class: "empty" }, "Nothing is known here that a unit could follow."));
+    const lost = layerLostWords(layer);
+    const words = lost ? `${capitalized(lost)}. What is not a number follows nothing.`
+      : "Nothing is known here that a unit could follow.";
+    host.replaceChildren(make("p", { class: "empty" }, words));
     return;
   }
   const rows = things.map(([name, units]) =>
-    make("tr", {}, make("th", { scope: "row" }, seen(name)),
+    make("tr", {}, make("th", { scope: "row" }, onLine(seen(name))),
       make("td", { class: "chips" }, units.map(([unit, r]) => {
         const button = goTo(`${unit} (${written(r, 2)})`, unit, null, "Go to this unit, with the thing over its line");
         button.addEventListener("click", () => change({ follow: name }));

@@ -21,9 +21,13 @@ const inverse = (letter, value) => (letter === "g" ? Math.atanh(value) : logit(v
 
 const raised = (power) => power.replace(/./g, (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]));
 
-/** Writes a number with so many decimals, and very small and very large ones with a power of ten. */
+/**
+ * Writes a number with so many decimals, and very small and very large ones with a power of ten;
+ * null is no number at all.
+ */
 function written(x, decimals = 4) {
-  if (x === null || Number.isNaN(x)) return "–";
+  if (x === null) return "–";
+  if (Number.isNaN(x)) return "NaN";
   if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
   const size = Math.abs(x);
   if (size >= 1e5 || (decimals >= 4 && size > 0 && size < 10 ** -decimals / 2)) {
@@ -37,6 +41,7 @@ function written(x, decimals = 4) {
 /** Writes a number with so many significant digits, such as a count of steps. */
 function rough(x, digits = 3) {
   if (x === null || !Number.isFinite(x)) return x === Infinity ? "∞" : "–";
+  if (x !== 0 && Math.abs(x) < 1e-4) return written(x);
   if (Math.abs(x) >= 1000) return Math.round(x).toLocaleString("en");
   return written(Number(x.toPrecision(digits)), Math.max(0, digits - 1 - power(x)));
 }
@@ -79,11 +84,30 @@ function ticks(low, high, count) {
 
 const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 
-const MARKS = { " ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍", "": "∅" };
+const MARKS = new Map([[" ", "␣"], ["\n", "↵"], ["\t", "⇥"], ["\r", "␍"]]);
 
-/** A name as it can be seen: white space as marks, nothing that could turn the line around. */
+const markOf = (c) => MARKS.get(c) ?? `[${c.codePointAt(0).toString(16).padStart(4, "0")}]`;
+
+// What has no picture of its own. Controls, ends of lines, halves of pairs; then, as in strips.py,
+// soft hyphens, letters and blanks of no width, directions, joiners, fillers, tags; and, where they
+// have no character before them, what chooses a variant of one.
+const UNSEEN = new RegExp(
+  "[\\p{Cc}\\p{Cs}\\p{Zl}\\p{Zp}"
+    + "\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f"
+    + "\\u2800\\u3164\\ufeff\\uffa0\\ufff0-\\ufffb\\u{1bca0}-\\u{1bca3}\\u{1d173}-\\u{1d17a}"
+    + "\\u{e0000}-\\u{e00ff}\\u{e01f0}-\\u{e0fff}]|^[\\ufe00-\\ufe0f\\u{e0100}-\\u{e01ef}]",
+  "gu",
+);
+
+/** A name as it can be seen: marks for what has no picture, nothing that could turn the line around. */
 function seen(name) {
-  if (name in MARKS) return MARKS[name];
-  return name.replace(/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/gu, (c) =>
-    MARKS[c] ?? `[${c.codePointAt(0).toString(16).padStart(4, "0")}]`);
+  if (!name) return "∅";
+  const words = name.replace(UNSEEN, markOf);
+  return words.trim() ? words : words.replace(/\s/gu, markOf);
+}
+
+/** Words of at most so many letters, with an ellipsis where they were more. */
+function shortened(words, most = 40) {
+  const letters = words.length > most ? [...words] : [];
+  return letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : words;
 }

@@ -75,7 +75,7 @@ class Pane {
     });
     const words = `${WORDS[quantity]} of ${count(this.order.length, "unit")} at ${count(layer.steps, "step")}`;
     this.scroller.setAttribute("aria-label", `${layer.name}: ${words}`);
-    this.title.textContent = paneTitle(layer);
+    this.title.replaceChildren(...paneTitle(layer));
     this.title.hidden = recordings.length < 2;
     this.resize();
   }
@@ -244,10 +244,9 @@ class Pane {
 
 /** What stands above a pane where there are two inputs. */
 function paneTitle(layer) {
-  if (layer instanceof Difference) {
-    return `A − B, to the end of the shorter: A ${layer.left.recording.title}, B ${layer.right.recording.title}`;
-  }
-  return `${layer.recording.label}  ${layer.recording.title}`;
+  const titled = ({ recording }) => onLine(`${recording.label}: ${seen(recording.title)}`);
+  if (!(layer instanceof Difference)) return [titled(layer)];
+  return ["A − B, to the end of the shorter ", titled(layer.left), " ", titled(layer.right)];
 }
 
 /** Choosing a span by a drag over the sequence, or a step by a click. */

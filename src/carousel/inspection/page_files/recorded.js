@@ -4,10 +4,21 @@
 // Letters: T steps, H units, P outputs, I inputs. Arrays lie unit after unit: unit u at step t is
 // at u T + t.
 
+/** A number as page_data.py writes it: null for NaN, words for infinity. */
+const number = (x) => (x === null ? NaN : Number(x));
+
+/** All numbers of a list, or of lists by name. */
+const numbersOf = (found) =>
+  Array.isArray(found)
+    ? found.map(number)
+    : Object.fromEntries(Object.entries(found).map(([name, values]) => [name, numbersOf(values)]));
+
 /** One layer and direction at one input. */
 class Layer {
   constructor(facts, recording) {
-    Object.assign(this, facts); // name, axis, reverse, steps, units, outputs, orders, statistics ...
+    Object.assign(this, facts); // name, axis, reverse, steps, units, outputs, orders, lost ...
+    this.statistics = numbersOf(facts.statistics);
+    for (const start of ["before_h", "before_c"]) this[start] = facts[start] && numbersOf(facts[start]);
     this.recording = recording;
     this.promised = {}; // by quantity, from when they are first asked for
     this.loaded = {}; // by quantity, once they are there
@@ -211,6 +222,10 @@ Difference.prototype.bound = Layer.prototype.bound;
 class Recording {
   constructor(facts, label) {
     Object.assign(this, facts); // title, axes, attentions, flows, attributions
+    this.axes = facts.axes.map((axis) => ({ ...axis, tracks: numbersOf(axis.tracks) }));
+    this.attributions = facts.attributions.map((each) => ({
+      ...each, values: numbersOf(each.values), total: number(each.total),
+    }));
     this.label = label;
     this.layers = facts.layers.map((each) => new Layer(each, this));
   }

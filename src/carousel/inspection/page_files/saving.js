@@ -28,7 +28,7 @@ function pictureCanvas() {
   context.fillRect(0, 0, width, height);
   context.fillStyle = ink;
   context.font = `600 15px ${FONT}`;
-  context.fillText(cut(context, pictureTitle(), width - 24), 12, title / 2);
+  context.fillText(pictureTitle(context, width - 24), 12, title / 2);
   let y = title;
   for (const pane of shown) {
     const parts = [
@@ -45,21 +45,36 @@ function pictureCanvas() {
   }
   const shade = currentShade();
   context.font = `12px ${FONT}`;
-  const [low, high] = shadeWords(shade);
+  const [low, high, lost] = shadeWords(shade);
   context.fillStyle = faint;
   context.textAlign = "left";
   context.fillText(low, GUTTER, y + 12);
   const start = GUTTER + context.measureText(low).width + 8;
   drawShades(context, shade, start, y + 6);
   context.fillStyle = faint;
-  context.fillText(high, start + 168, y + 12);
+  context.fillText(lost ? `${high} · ${lost}` : high, start + 168, y + 12);
   return canvas;
 }
 
-function pictureTitle() {
+/** What a picture shows, in one line: of which inputs, whose titles are cut to fit, and what of them. */
+function pictureTitle(context, width) {
   const layer = layerAtCursor();
+  const shown = layer instanceof Difference
+    ? [layer.left.recording, layer.right.recording]
+    : shownLayers().map((each) => each.recording);
   const order = view.order === "number" ? "" : `, by ${view.order}`;
-  return `${facts.recordings[0].title} · ${layer.name} · ${WORDS[view.quantity]} ${LETTERS[view.quantity]}${order}`;
+  const what = ` · ${seen(layer.name)} · ${WORDS[view.quantity]} ${LETTERS[view.quantity]}${order}`;
+  const ending = cut(context, what, 0.6 * width);
+  const labels = shown.map(({ label }, k) => `${k ? " · " : ""}${recordings.length > 1 ? `${label}: ` : ""}`);
+  const opening = layer instanceof Difference ? "A − B · " : "";
+  const wide = (words) => context.measureText(words).width;
+  const room = width - 1 - wide(opening + labels.join("") + ending); // 1 for kerning between the parts
+  const titles = shown.map((each) => seen(each.title));
+  // What one leaves of its share the other may have.
+  const taken = titles.map((words) => Math.min(wide(words), room / titles.length));
+  const left = room - taken.reduce((sum, each) => sum + each, 0);
+  const fitted = titles.map((words, k) => labels[k] + cut(context, words, taken[k] + left));
+  return opening + fitted.join("") + ending;
 }
 
 function savePicture() {

@@ -216,14 +216,14 @@ function drawSpectrogram(context, axis, place, top, height, drawn) {
 function drawAttribution(context, attribution, place, top, height) {
   const { line, diverging: map } = colours();
   const [from, to] = visible(place);
-  const largest = attribution.values.reduce((most, x) => Math.max(most, Math.abs(x ?? 0)), 1e-30);
+  const largest = Math.max(largestOf(attribution.values), 1e-30);
   const middle = top + height / 2;
   context.fillStyle = line;
   context.fillRect(place.gutter, middle - 0.5, place.width, 1);
   const width = Math.max(Math.min(place.cell * 0.8, place.cell - 1), 0.8);
   // No step is left out here: one may be the only one that counts.
   for (let t = from; t < to; t += 1) {
-    const share = (attribution.values[t] ?? 0) / largest;
+    const share = clamp(attribution.values[t] / largest, -1, 1) || 0; // what is not a number has no bar
     const tall = (Math.abs(share) * (height - 6)) / 2;
     context.fillStyle = css(map[share < 0 ? 30 : 205]);
     context.fillRect(xOf(place, t) - width / 2, share < 0 ? middle : middle - tall, width, tall);

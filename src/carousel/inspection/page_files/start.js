@@ -77,10 +77,17 @@ function currentShade() {
   return shadesOf(shownPanes()[0])(view.unit);
 }
 
-/** The words at the two ends of the legend. */
+/** The words at the two ends of the legend, with what has no shade behind them. */
 function shadeWords(shade) {
+  const [low, high] = rangeWords(shade);
+  return [low, high, shownLayers().some(hasLost) ? "hatched: not a number" : ""];
+}
+
+function rangeWords(shade) {
   const { high } = shade;
   const { values, quantity } = shownPanes()[0];
+  if (values.length && !values.some(Number.isFinite)) return ["–", "–"];
+  if (high <= LEAST_RANGE) return ["0", "0"];
   const clipped = quantity === "c" && view.scale === "layer" && largestOf(values) > high;
   if (shade.signed) {
     return [`${clipped ? "≤ " : ""}${rough(-high)} dark`, `${clipped ? "≥ " : ""}${rough(high)} bright`];
@@ -92,9 +99,11 @@ function shadeWords(shade) {
 function showLegend() {
   if (!shownPanes().length || !shownPanes()[0].values) return;
   const shade = currentShade();
-  const [low, high] = shadeWords(shade);
+  const [low, high, lost] = shadeWords(shade);
   const whose = view.scale === "unit" ? ` (of unit ${view.unit})` : "";
-  byId("legend").replaceChildren(legend(shade, low, high + whose, shade.signed ? "0" : null));
+  byId("legend").replaceChildren(
+    legend(shade, low, high + whose, shade.signed ? "0" : null),
+    lost && make("span", { class: "note" }, ` · ${lost}`));
 }
 
 /** How exact the numbers in this page are. */
@@ -116,7 +125,10 @@ function precisionWords() {
 
 function startWords() {
   const { layers } = recordings[0];
-  byId("title").textContent = [...new Set(recordings.map((each) => each.title))].join(" and ");
+  const titles = [...new Set(recordings.map((each) => seen(each.title)))];
+  byId("title").replaceChildren(...(titles.length > 1
+    ? [onLine(titles[0]), " and ", onLine(titles[1])]
+    : [make("span", { class: "lines", title: titles[0] }, titles[0])]));
   const steps = recordings.map((each) => Math.max(0, ...each.layers.map((layer) => layer.steps)));
   const units = layers.reduce((sum, layer) => sum + layer.units, 0);
   const inputs = steps.map((n) => count(n, "step")).join(" and ");
@@ -200,4 +212,5 @@ window.carousel = Object.freeze({
   tsv: stepTsv,
   shades: () => ({ sequential: [...colours().sequential], diverging: [...colours().diverging] }),
   words: readingWords,
+  seen,
 });

@@ -9,15 +9,15 @@ const STATISTICS = [
   ["activity", "Activity", "root mean square change of h from one step to the next"],
 ];
 
-function statisticRow([key, name, formula], statistics, unit) {
-  const value = statistics[key][unit];
-  const words = key === "half_life" ? halfLifeWords(value) : written(value, 3);
+function statisticRow([key, name, formula], layer, unit) {
+  const value = layer.statistics[key][unit];
+  let words = key === "half_life" ? halfLifeWords(value) : written(value, 3);
+  if (Number.isNaN(value)) words = lostOf(layer, unit) ? "not a number" : "–"; // of no steps there is none
   return [make("dt", { title: formula }, name), make("dd", { title: formula }, words)];
 }
 
-/** None stands for infinity, which JSON has not. */
 const halfLifeWords = (value) =>
-  value === null ? "never halved" : `${rough(value)} step${rough(value) === "1" ? "" : "s"}`;
+  value === Infinity ? "never halved" : `${rough(value)} step${rough(value) === "1" ? "" : "s"}`;
 
 /** How much of the time each gate is nearly shut and nearly open. */
 function saturationTable(statistics, unit) {
@@ -51,16 +51,20 @@ function followingTable(layer, unit) {
         type: "button",
         class: "link",
         "aria-pressed": String(chosen),
-        title: chosen ? "Take it off the unit's line" : "Draw it over the unit's line",
+        title: `${seen(name)}: ${chosen ? "take it off the unit's line" : "draw it over the unit's line"}`,
         onclick: () => change({ follow: chosen ? null : name }),
       },
-      seen(name),
+      onLine(seen(name), null),
     );
     return make("tr", { class: chosen ? "shown" : null },
       make("th", { scope: "row" }, button), make("td", {}, bar(r, 1)),
       make("td", { class: "number" }, written(r, 2)));
   });
-  if (!rows.length) return make("p", { class: "empty" }, "Nothing is known here that it could follow.");
+  if (!rows.length) {
+    const words = lostOf(layer, unit)
+      ? "What is not a number follows nothing." : "Nothing is known here that it could follow.";
+    return make("p", { class: "empty" }, words);
+  }
   return make("table", { class: "bars" }, make("tbody", {}, ...rows));
 }
 
@@ -77,7 +81,9 @@ function showUnit() {
   }
   const { statistics } = own;
   const twin = statistics.duplicate_of[unit];
+  const lost = lostOf(own, unit);
   const notes = [
+    lost ? make("p", { class: "note" }, `${capitalized(lostWords(own, lost))}.`) : null,
     statistics.dead[unit]
       ? make("p", { class: "note" }, "Dead: its hidden state never moves by more than 0.01.")
       : null,
@@ -87,7 +93,7 @@ function showUnit() {
   ].filter(Boolean);
   host.replaceChildren(
     ...notes,
-    make("dl", { class: "figures" }, ...STATISTICS.flatMap((each) => statisticRow(each, statistics, unit))),
+    make("dl", { class: "figures" }, ...STATISTICS.flatMap((each) => statisticRow(each, own, unit))),
     saturationTable(statistics, unit),
     make("h3", { title: "correlation of the memory cell C with each, over this sequence" }, "What its memory follows"),
     followingTable(own, unit),

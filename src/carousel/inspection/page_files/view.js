@@ -113,4 +113,4 @@ const columnName = (axis, k) => axis.columns[k] ?? `value ${k}`;
 /** A step in words: its number and its name. */
 const stepWords = (axis, step) => `step ${step} ${quoted(axis.names[step])}`;
 
-const quoted = (name) => (name === undefined ? "(past the end)" : `‘${seen(name)}’`);
+const quoted = (name) => (name === undefined ? "(past the end)" : `‘${shortened(seen(name))}’`);

@@ -159,8 +159,13 @@ def _overlap(text: str, stop: Sequence[str], longest: int) -> int:
     return 0
 
 
-def prompt_tokens(tokenizer: Tokenizer, prompt: str) -> list[int]:
+def prompt_tokens(tokenizer: Tokenizer, prompt: str, source: str = "the prompt") -> list[int]:
     """Returns a prompt as tokens, behind the boundary that every document begins with.
+
+    Args:
+        tokenizer: of the model.
+        prompt: text.
+        source: what an error calls it.
 
     Raises:
         DataError: for what is no text, or a character that the tokenizer does not know.
@@ -168,4 +173,4 @@ def prompt_tokens(tokenizer: Tokenizer, prompt: str) -> list[int]:
     if not isinstance(prompt, str):
         raise DataError(f"expected text to go on from, got {prompt!r}; give a string")
     prompt = prompt.replace("\r\n", "\n").replace("\r", "\n")  # as in files
-    return [tokenizer.end, *np.asarray(tokenizer.encode(prompt, source="the prompt")).tolist()]
+    return [tokenizer.end, *np.asarray(tokenizer.encode(prompt, source=source)).tolist()]

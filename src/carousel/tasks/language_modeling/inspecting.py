@@ -64,7 +64,7 @@ def inspected_text(fitted: Fitted, text: str, chosen: TextInspectionOptions) -> 
     if not isinstance(text, str) or not text:
         raise DataError(f"expected a text to inspect, got {text!r}; give one that is not empty")
     tokenizer, network = fitted.tokenizer, fitted.network
-    begin, *tokens = prompt_tokens(tokenizer, text)
+    begin, *tokens = prompt_tokens(tokenizer, text, source="the text")
     if not tokens:
         raise DataError(f"expected a text to inspect, got {text!r}, which has no {tokenizer.kind}")
     if chosen.max_tokens is None and len(tokens) > MOST_TOKENS:
