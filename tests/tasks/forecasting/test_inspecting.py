@@ -279,7 +279,7 @@ def test_flows_are_there_where_they_are_asked_for() -> None:
         ({"series": "zzz"}, "no series 'zzz'; known: a, b$"),
         ({"explain": "both", "ahead": 5}, "a row of the horizon, from 1 to 4, got 5"),
         ({"ahead": 1}, "'ahead' says what is explained"),
-        ({"member": 1}, "one of the 1 networks"),
+        ({"member": 1}, "expects 0, for one network answers"),
         ({"future": frame()}, "no covariates that are known ahead"),
         ({"serie": "a"}, "did you mean 'series'"),
     ],

@@ -230,7 +230,7 @@ def test_flows_are_there_where_they_are_asked_for() -> None:
         ("the", {"target": "das " * 600}, DataError, "its translation: expected a sentence"),
         ("the", {"explain": "both", "step": 90}, OptionError, r"from 0 to \d+, got 90"),
         ("the", {"step": 0}, OptionError, "'step' says what is explained"),
-        ("the", {"member": 1}, OptionError, "one of the 1 networks"),
+        ("the", {"member": 1}, OptionError, "expects 0, for one network answers"),
         ("the", {"targets": "das"}, OptionError, "did you mean 'target'"),
         ("the", {"target": 3}, OptionError, "expects text, got 3"),
         ("the", {"options": SentenceInspectionOptions(), "step": 3}, OptionError, "not both"),
