@@ -17,13 +17,21 @@ from _harness import Outcome, Table, data_path, run
 from carousel.tasks.speech_recognition import Recognizer
 from carousel.training import RunOptions
 
-# Three minutes of two words are learned sooner by fewer cells, which read one frame in four.
+# Three minutes of two words are learned soonest by few cells that read one frame in four and are
+# left alone but for noise and some masks. By the 31 recordings alone, in five parts of which one is
+# left out: four of them have 1 error in 200 words; with the dropout and the speeds that are usual
+# one has 3 to 18 in 48, for the blank's plateau may then last most of the minute.
 OPTIONS: dict[str, Any] = {
     "holdout": 0.0,
     "subsampling": 4,
     "num_layers": 1,
     "hidden_size": 128,
     "channels": 64,
+    "input_dropout": 0.0,
+    "hidden_dropout": 0.0,
+    "output_dropout": 0.0,
+    "masking": 0.3,
+    "stretching": 0.0,
 }
 RUN: dict[str, Any] = {"max_minutes": 0.9}
 TRAINED_ON = 31
