@@ -4,10 +4,10 @@ Each recording has eight words, yes or no in Hebrew, and its name says which. In
 names the first 31 are trained on, of which every tenth chooses the weights, and the last 29 are
 the test, transcribed once.
 
-By that order every recording of the training part begins with NO and most of the test with YES. An
-n-gram model of the training texts, and a network that has heard nothing else, take the first word
-for granted: of the errors of the test most are a NO before the first word. No part of the training
-recordings shows that.
+By that order every recording of the training part begins with NO and most of the test with YES, and
+what has heard nothing else takes the first word for granted: of the errors of the test most are a
+NO before the first word. Training recordings that are cut before a later YES show it too, 9 errors
+in 135 words, with an n-gram model or without.
 
     wer                     % of the 232 words; icefall's recipe: 0.42
     seconds                 of training
