@@ -7,6 +7,7 @@ from typing import Any
 
 from carousel.errors import OptionError
 from carousel.options import option, options, to_dict
+from carousel.training.devices import DEVICES
 
 BUDGETS = ("max_steps", "max_minutes", "max_epochs")
 
@@ -134,7 +135,7 @@ class RunOptions:
     device: str = option(
         default="auto",
         help="where to compute; auto takes a GPU if there is one",
-        choices=("auto", "cpu", "cuda"),
+        choices=DEVICES,
     )
     progress: str = option(
         default="auto",
