@@ -210,6 +210,11 @@ class Recordings:
             rows[group in held].append(row)
         return self.take(rows[0]), self.take(rows[1])
 
+    def span(self, row: int) -> tuple[float | None, float | None]:
+        """Returns where a recording begins and ends in its file, None where that is the file's."""
+        start, end = float(self.starts[row]), float(self.ends[row])
+        return None if math.isnan(start) else start, None if math.isnan(end) else end
+
     def take(self, rows: Sequence[int] | np.ndarray) -> Recordings:
         """Returns the recordings at some places, in that order."""
         places = np.asarray(rows, np.int64)

@@ -100,10 +100,9 @@ def clipping_warning(recordings: Recordings) -> str:
 
     Letters whose loudest parts are lost sound like others; no program can bring them back.
     """
-    rows = zip(recordings.audio, recordings.starts, recordings.ends, strict=True)
     shares: dict[str, float] = {}
-    for path, *times in rows:
-        start, end = (None if np.isnan(time) else float(time) for time in times)
+    for row, path in enumerate(recordings.audio):
+        start, end = recordings.span(row)
         share = clipped_share(path, start=start, end=end)
         if share > _CLIPPED:
             shares[path] = max(share, shares.get(path, 0.0))

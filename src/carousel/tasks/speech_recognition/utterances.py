@@ -295,10 +295,7 @@ class Utterances:
     def _samples(self, row: int) -> np.ndarray:
         assert self.features is not None
         rate = self.features.rate
-        begin, stop = (
-            None if np.isnan(times[row]) else float(times[row])
-            for times in (self.recordings.starts, self.recordings.ends)
-        )
+        begin, stop = self.recordings.span(row)
         return self._cached(
             ("samples", row),
             lambda: read_audio(self.recordings.audio[row], rate, start=begin, end=stop),
