@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
+
 from _harness import Outcome, Spread, Table, in_turn
 from carousel import engines
 from carousel.data.batching import Shard
 from carousel.training.learner import Learner
 
-ROUNDS = 20
+ROUNDS = 15
 _WARM_UP = 2
+_STEPS = 4  # of a turn; the first finds the other engine's numbers in the caches, and is left out
 _WHOLE = Shard()
 
 
@@ -29,36 +32,40 @@ class Race(NamedTuple):
     items_per_second: float
 
 
-def race(task: Any, learner: Learner, rounds: int) -> Race:
+def race(task: Any, learner: Learner, rounds: int, precision: str = "fp32") -> Race:
     """Times training steps with dropout, clipping and averaging, the engine switched in turn.
 
     Args:
         task: of ``carousel.training``, its module in training mode.
         learner: of the same module.
-        rounds: batches that are kept.
+        rounds: turns of each engine that are kept.
+        precision: "fp32" or "bf16", of the forward pass.
     """
-    batches = list(itertools.islice(task.batches(0, 0, _WHOLE), rounds + _WARM_UP))
-    items: list[float] = []
+    batches = list(itertools.islice(task.batches(0, 0, _WHOLE), (rounds + _WARM_UP) * _STEPS))
+    assert len(batches) == (rounds + _WARM_UP) * _STEPS, "there are too few batches"
+    items: dict[str, list[float]] = {"pytorch": [], "compiled": []}
 
-    def step(engine: str) -> Callable[[], float]:
+    def turn(engine: str) -> Callable[[], float]:
         left = iter(batches)
 
-        def once() -> float:
+        def step() -> float:
             batch = next(left)
             begin = time.perf_counter()
             learner.optimizer.zero_grad()
-            with engines.use(engine):
+            half = precision == "bf16"
+            with engines.use(engine), torch.autocast("cpu", torch.bfloat16, enabled=half):
                 total, weight = task.loss(task.module, batch)
             (total / weight).backward()
             learner.update(1e-3, learner.gradient_norm())
-            items.append(float(weight))
+            items[engine].append(float(weight))
             return time.perf_counter() - begin
 
-        return once
+        return lambda: sum([step() for _ in range(_STEPS)][1:])
 
-    taken = in_turn({e: step(e) for e in ("pytorch", "compiled")}, rounds, warm_up=_WARM_UP)
+    taken = in_turn({e: turn(e) for e in ("pytorch", "compiled")}, rounds, warm_up=_WARM_UP)
     ratios = [p / c for p, c in zip(taken["pytorch"], taken["compiled"], strict=True)]
-    return Race(Spread.of(ratios), sum(items[-2 * rounds :]) / 2 / sum(taken["compiled"]))
+    kept = [n for k, n in enumerate(items["compiled"]) if k >= _WARM_UP * _STEPS and k % _STEPS]
+    return Race(Spread.of(ratios), sum(kept) / sum(taken["compiled"]))
 
 
 def outcome(found: dict[str, Race], unit: str) -> Outcome:

@@ -1,9 +1,9 @@
 """Training a recogniser: utterances per second on our engine over those on PyTorch's.
 
 The default networks on the first batches of AN4's training part, padding and lengths as they come,
-whole training steps with augmentation's features ready, dropout, clipping and averaging, the
-engine switched from batch to batch (A B A B). PyTorch's is the kernel of ``torch.nn.LSTM``, called
-on the same weights by the same layer, its sequences packed by length.
+whole training steps with augmentation's features ready, dropout, clipping and averaging, the engine
+switched after every four batches, of which the first is left out (A B A B). PyTorch's is the kernel
+of ``torch.nn.LSTM``, called on the same weights by the same layer, its sequences packed by length.
 
     engine_speedup              the least of the cases
     engine_speedup_CASE         median of the seconds of a step on PyTorch's engine over ours

@@ -1,9 +1,9 @@
 """Training a translator: target tokens per second on our engine over those on PyTorch's.
 
 Networks on Multi30k's first batches, padding and lengths as they come, whole training steps with
-dropout, clipping and averaging, the engine switched from batch to batch (A B A B). PyTorch's is the
-kernel of ``torch.nn.LSTM``, called on the same weights by the same layer, its sequences packed by
-length.
+dropout, clipping and averaging, the engine switched after every four batches, of which the first is
+left out (A B A B). PyTorch's is the kernel of ``torch.nn.LSTM``, called on the same weights by the
+same layer, its sequences packed by length.
 
     engine_speedup              the least of the cases
     engine_speedup_CASE         median of the seconds of a step on PyTorch's engine over ours

@@ -66,8 +66,8 @@ def test_fit_says_what_came_of_it(folder: Path, tmp_path: Path, capsys: Out) -> 
     assert (found["model"], found["steps"]) == (str(tmp_path / "n"), 3)
     names = {path.name for path in (tmp_path / "m").iterdir()}
     assert names == {
-        "README.md", "config.json", "history.jsonl", "model.safetensors", "ngrams.safetensors",
-        "tokenizer.json",
+        "README.md", "config.json", "history.jsonl", "lines.safetensors", "model.safetensors",
+        "ngrams.safetensors", "tokenizer.json",
     }  # fmt: skip
 
 

@@ -21,6 +21,8 @@ import pytest
 import soundfile
 from tests.cli.test_language_modeling import lines_of, refused
 from tests.cli.test_waiting import Terminal, opened
+from tests.tasks.language_modeling.small_texts import fitted as language_model
+from tests.tasks.speech_recognition.small_recordings import WORDS
 from tests.tasks.speech_recognition.test_fitted import (
     keen_recognizer,
     ready_recognizer,
@@ -169,6 +171,21 @@ def test_the_search_is_as_its_options_say(folder: Path, capsys: Out) -> None:
 
     found = json.loads(lines_of(capsys, *words, "--json"), parse_constant=refuse)
     assert [one["text"] for one in found["others"]] == [one.text for one in wanted.others]
+
+
+def test_a_language_model_scores_the_words(folder: Path, tmp_path: Path, capsys: Out) -> None:
+    text = "".join(f"{one} {other}\n" for one in WORDS for other in WORDS) * 4
+    language = language_model([text], tokenizer="words", validation=0.0, holdout=0.0)
+    place = str(language.save(tmp_path / "language"))
+    path = shared_rows()[2]["audio"]
+    told: dict[str, Any] = {"beam": 12, "best": 12, "language_weight": 2.0}
+    wanted = small_recognizer().transcribe(path, language_model=place, **told)
+    assert wanted.score != small_recognizer().transcribe(path, **told).score
+    words = ["predict", str(folder / "m"), path, "--beam", "12", "--best", "12"]
+    words += ["--language-weight", "2", "--json", "--language-model"]
+    assert json.loads(lines_of(capsys, *words, place)) == {"audio": path, **wanted.to_dict()}
+    assert "m: expected a model for language-modeling" in refused(capsys, *words, str(folder / "m"))
+    assert "no such" in refused(capsys, *words, str(tmp_path / "nothing"))
 
 
 def test_ready_features_are_transcribed(tmp_path: Path, capsys: Out) -> None:

@@ -161,7 +161,7 @@ def test_only_recurrent_weights_are_dropped_and_each_layer_has_its_own_mask(
     masks = []
     for before, after in zip(weights, dropped, strict=True):
         # In the order of the layers, one draw for each element.
-        mask = torch.empty_like(before.weight_hh).bernoulli_(0.75) / 0.75
+        mask = (~bernoulli(0.25, 1, before.weight_hh)[0]).to(dtype) / 0.75
         assert torch.equal(after.weight_hh, before.weight_hh * mask)
         assert after.weight_hh.dtype == dtype
         rest = zip(before._replace(weight_hh=None), after._replace(weight_hh=None), strict=True)

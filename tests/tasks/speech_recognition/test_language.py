@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from carousel.errors import DataError
 from carousel.tasks.ngrams import NgramModel
-from carousel.tasks.speech_recognition.language import count_words, words_said
+from carousel.tasks.speech_recognition.language import CountedWords, count_words, words_said
 from carousel.tasks.speech_recognition.symbols import Symbols
 from carousel.tasks.speech_recognition.word_scorer import Lexicon, WordScorer
 
@@ -35,7 +35,8 @@ def grams(model: NgramModel, length: int) -> dict[tuple[int, ...], int]:
 
 
 def scorer_of(words: list[str], ngrams: NgramModel | None, bonus: float) -> WordScorer:
-    return WordScorer(Lexicon(words, SYMBOLS.numbers), ngrams, len(SYMBOLS), bonus)
+    counted = None if ngrams is None else CountedWords(ngrams)
+    return WordScorer(Lexicon(words, SYMBOLS.numbers), counted, len(SYMBOLS), bonus)
 
 
 def said(scorer: WordScorer, text: str) -> float:

@@ -143,16 +143,22 @@ def test_listening_options_out_of_range_are_refused(wrong: dict[str, Any], words
         (False, {"language_weight": 1.0}, "'language_weight' weighs a lexicon's words, .* has non"),
         (False, {"word_bonus": -1.0}, "'word_bonus' weighs a lexicon's words, .*leave it out"),
         (True, {"word_bonus": 2.0, "language_weight": 0.0}, "'language_weight' = 0 leaves out, go"),
+        (
+            True,
+            {"language_model": "m", "language_weight": 0.0},
+            "'language_model' would count",
+        ),
     ],
     ids=str,
 )
 def test_what_would_weigh_nothing_is_refused(
-    lexicon: bool, told: dict[str, float], words: str
+    lexicon: bool, told: dict[str, Any], words: str
 ) -> None:
     fitted = untaught(FEW, lexicon=lexicon, ngram=0)
     with pytest.raises(OptionError, match=words):
         Search(fitted, ListeningOptions(**told))
-    Search(fitted, ListeningOptions(**dict.fromkeys(told, 0.0)))
+    idle = {name: 0.0 if isinstance(value, float) else None for name, value in told.items()}
+    Search(fitted, ListeningOptions(**idle))
 
 
 def test_more_results_than_are_followed_are_refused() -> None:

@@ -42,7 +42,7 @@ def talker(*, lexicon: bool = True, subsampling: int = 2) -> Fitted:
 
 
 def opened(fitted: Fitted, rate: int = RATE, *, best: int = 1) -> RecognitionStream:
-    return RecognitionStream(fitted, rate, ListeningOptions(best=best))
+    return RecognitionStream(fitted, rate, Search(fitted, ListeningOptions(best=best)))
 
 
 def streamed(

@@ -20,6 +20,7 @@ from carousel.decoding.ctc_beam import PrefixBeamOptions, prefix_beam_search
 from carousel.decoding.ctc_scorer import Scored, Scorer
 from carousel.errors import DataError
 from carousel.tasks.ngrams import NgramModel
+from carousel.tasks.speech_recognition.language import CountedWords
 from carousel.tasks.speech_recognition.word_scorer import Lexicon, WordScorer
 
 SYMBOLS = {" ": 1, "a": 2, "b": 3, "c": 4}
@@ -44,7 +45,7 @@ class Asked:
 
     @property
     def scorer(self) -> WordScorer:
-        return WordScorer(Lexicon(self.words, SYMBOLS), self.ngrams, V, self.bonus)
+        return WordScorer(Lexicon(self.words, SYMBOLS), CountedWords(self.ngrams), V, self.bonus)
 
     def after(self, sentence: list[str]) -> list[float]:
         """The ln P of each word and of the end after so many words; with β for the words."""
@@ -160,7 +161,8 @@ def test_prefixes_are_answered_the_same_together_and_alone(
 
 
 def test_no_prefix_is_no_question() -> None:
-    scorer = WordScorer(Lexicon(["ab"], SYMBOLS), NgramModel.fit(np.zeros(0, np.int64), 2, 1), V)
+    counted = CountedWords(NgramModel.fit(np.zeros(0, np.int64), 2, 1))
+    scorer = WordScorer(Lexicon(["ab"], SYMBOLS), counted, V)
     assert isinstance(scorer, Scorer)
     assert scorer.step([], []).log_scores.shape == (0, V)
     assert scorer.finish([]).shape == (0,)
@@ -174,7 +176,7 @@ def test_an_example_by_hand() -> None:
     """
     ngrams = NgramModel.fit(np.array([2, 0, 0, 1], np.int64), 3, 1)
     a, ab, end = math.log((2 - 0.5 + 0.5) / 4), math.log(1 / 4), math.log(1 / 4)
-    scorer = WordScorer(Lexicon(["ab", "a"], SYMBOLS), ngrams, V, 10.0)
+    scorer = WordScorer(Lexicon(["ab", "a"], SYMBOLS), CountedWords(ngrams), V, 10.0)
     no = -math.inf
     first = scorer.start()
     assert first.log_scores.tolist() == [pytest.approx([no, no, a + 10, no, no])]
@@ -212,7 +214,7 @@ def test_the_search_finds_the_best_of_all_sentences(
             value = asked.worth(sentence) + asked.after(sentence)[-1] if sentence else 0.0
             scores[tokens] = log_probability + weight * value
     symbols = {character: number for character, number in SYMBOLS.items() if number < width}
-    scorer = WordScorer(Lexicon(names, symbols), asked.ngrams, width, 0.5)
+    scorer = WordScorer(Lexicon(names, symbols), CountedWords(asked.ngrams), width, 0.5)
     options = PrefixBeamOptions(
         beam=1500,
         best=1500,

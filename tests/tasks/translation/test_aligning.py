@@ -93,6 +93,8 @@ def test_unseen_characters_are_told_of_the_sources() -> None:
         ("abc", ["a", "b", "c"], r"expected a list of texts, got 'abc'; give \[text\]"),
         (["a", "b", "c"], "abc", r"expected a list of texts, got 'abc'; give \[text\]"),
         (3, ["a"], "expected a list of texts, got 3"),
+        (["a", "a " * 600], ["a", "b"], "sentences, line 2: expected a sentence, got 600 words"),
+        (["a"], ["a " * 600], "translations, line 1: expected a sentence, got 600 words"),
     ],
     ids=str,
 )

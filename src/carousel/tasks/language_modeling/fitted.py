@@ -19,21 +19,30 @@ from carousel.tasks.language_modeling.network import LanguageNetwork
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import Plan
 from carousel.tasks.language_modeling.saved import check_config, check_statistics
+from carousel.tasks.language_modeling.seen_lines import SeenLines
 from carousel.tasks.ngrams import NgramModel
 from carousel.tasks.saved_values import DAMAGED, parts_that_fit
 from carousel.training import HISTORY_FILE
 
 TOKENIZER_FILE = "tokenizer.json"
 NGRAMS_FILE = "ngrams.safetensors"
+LINES_FILE = "lines.safetensors"
 _STATISTICS = "statistics."  # of the gradients, beside the network's weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A text that fitting has read: its first characters, and their digest (``Texts``)."""
+    """A text that fitting has read.
+
+    Attributes:
+        characters: how many, from its begin on.
+        digest: of these, see ``Texts``.
+        lines: of these; None in models that were saved by a version without them.
+    """
 
     characters: int
     digest: str
+    lines: SeenLines | None = None
 
     def begin_of_unseen(self, texts: Texts) -> int:
         """Returns where the rest of a text begins that itself begins with what was seen, else 0."""
@@ -97,10 +106,13 @@ class Fitted:
             for name, model in self.ngrams.items()
             for key, value in model.tensors().items()
         }
-        return {
+        found = {
             TOKENIZER_FILE: self.tokenizer.to_json().encode(),
             NGRAMS_FILE: safetensors.numpy.save(arrays),
         }
+        if self.seen.lines is not None:
+            found[LINES_FILE] = safetensors.numpy.save(self.seen.lines.tensors())
+        return found
 
     @classmethod
     def restore(
@@ -137,6 +149,9 @@ class Fitted:
             ngrams = _restored(safetensors.numpy.load(assets[NGRAMS_FILE]))
             if not ngrams or any(one.vocabulary != len(tokenizer) for one in ngrams.values()):
                 raise ValueError(f"{NGRAMS_FILE} is not of a vocabulary of {len(tokenizer)}")
+            lines = None
+            if LINES_FILE in assets:
+                lines = SeenLines.from_tensors(safetensors.numpy.load(assets[LINES_FILE]))
             return cls(
                 options=options,
                 plan=plan,
@@ -145,7 +160,7 @@ class Fitted:
                 ngrams=ngrams,
                 statistics=statistics,
                 several=config["several"],
-                seen=Seen(**config["seen"]),
+                seen=Seen(**config["seen"], lines=lines),
                 about=config["about"],
             )
 

@@ -25,6 +25,7 @@ from carousel.tasks.language_modeling.fitted import Fitted, Seen
 from carousel.tasks.language_modeling.network import LanguageNetwork
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import make_plan
+from carousel.tasks.language_modeling.seen_lines import SeenLines
 from carousel.tasks.language_modeling.softmax import FullSoftmax
 from carousel.tasks.language_modeling.training import MOST_VALIDATED, LanguageModelingTask
 from carousel.tasks.ngrams import NgramModel
@@ -95,7 +96,9 @@ def fitted_to(
         },
         statistics={name: one.cpu() for name, one in statistics.items()},
         several=several,
-        seen=Seen(characters=seen_end, digest=digest),
+        seen=Seen(
+            characters=seen_end, digest=digest, lines=SeenLines.of(texts.pieces(0, seen_end))
+        ),
         about={
             "source": texts.name,
             "documents": extent.documents,

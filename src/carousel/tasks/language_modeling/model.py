@@ -25,6 +25,7 @@ from carousel.tasks.language_modeling.network import LanguageNetwork
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.report import Report
 from carousel.tasks.language_modeling.scoring import ScoredText, evaluate_part, score_text
+from carousel.tasks.language_modeling.sentences import SentenceReader
 from carousel.tasks.model_folder import ModelFolder
 from carousel.tasks.trained import TrainedModel, check_run, chosen_options
 from carousel.training import Progress, RunOptions
@@ -126,7 +127,9 @@ class LanguageModel(TrainedModel[Fitted]):
         scope = f"{part.characters:,} characters of {texts.name}"
         if begin:
             scope += f", behind the {begin:,} that fitting has seen"
-        return evaluate_part(fitted, part, scope, adaptation, progress)
+        lines = fitted.seen.lines
+        seen = (0, 0) if lines is None else lines.overlap(texts.pieces(begin))
+        return evaluate_part(fitted, part, scope, adaptation, progress, seen)
 
     def score(self, text: str) -> ScoredText:
         """Says how likely a text is as a document, token by token.
@@ -232,6 +235,14 @@ class LanguageModel(TrainedModel[Fitted]):
             forbidden=_never_written(fitted),
         )
         return generated_text(tokenizer, tokens, stops, max_tokens, prompt)
+
+    def sentences(self) -> SentenceReader:
+        """Returns what reads beginnings of sentences token by token, several of them at a time.
+
+        Raises:
+            ModelError: for a model that is not fitted, or has read no sentence's end.
+        """
+        return SentenceReader(self._ready("read with"))
 
     @classmethod
     def _restored(cls, folder: ModelFolder) -> Fitted:

@@ -13,6 +13,8 @@ import numpy as np
 from carousel.tasks.printed import ruled
 
 _LN2 = math.log(2)
+_SEEN_SHARE = 0.05  # of the lines, above which a reader is warned; a few recur in any text,
+_FEW_LINES = 5  # and of so few nothing is said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,8 @@ class Report:
         unknown: words that the model does not know, which flatters its perplexity.
         vocabulary: V.
         adaptation: what the model learned from on the way, in words; "" for nothing.
+        lines: different ones of the text that were looked up among those of training, and
+        seen_lines: how many of them stand there.
     """
 
     scores: Mapping[str, Scores]
@@ -101,6 +105,8 @@ class Report:
     unknown: int
     vocabulary: int
     adaptation: str = ""
+    lines: int = 0
+    seen_lines: int = 0
 
     @property
     def model(self) -> Scores:
@@ -137,6 +143,12 @@ class Report:
     def notes(self) -> list[str]:
         """What a reader must know beside the numbers."""
         found = []
+        if self.seen_lines >= _FEW_LINES and self.seen_lines > _SEEN_SHARE * self.lines:
+            found.append(
+                f"Warning: of {self.lines:,} different lines that were looked up, "
+                f"{self.seen_lines:,} ({self.seen_lines / self.lines:.0%}) stand in the training "
+                f"or validation text too, which flatters all numbers here."
+            )
         if self.unknown:
             share = self.unknown / max(self.model.words, 1)
             found.append(
@@ -193,6 +205,8 @@ class Report:
             "documents": self.documents,
             "unknown": self.unknown,
             "adaptation": self.adaptation,
+            "lines": self.lines,
+            "seen_lines": self.seen_lines,
         }
 
     def __str__(self) -> str:

@@ -88,6 +88,7 @@ def evaluate_part(
     scope: str,
     options: AdaptationOptions,
     progress: Callable[[int, int], None] | None,
+    seen: tuple[int, int] = (0, 0),
 ) -> Report:
     """Scores a tokenized text by the model and by every baseline; see ``LanguageModel.evaluate``.
 
@@ -131,6 +132,8 @@ def evaluate_part(
         unknown=part.unknown,
         vocabulary=len(fitted.tokenizer),
         adaptation="" if adapter is None else adapter.words,
+        lines=seen[0],
+        seen_lines=seen[1],
     )
 
 

@@ -88,11 +88,17 @@ class FullSoftmax(nn.Module):
     ) -> Float[Tensor, " N"]:
         chosen = (torch.rand_like(inclusion) < inclusion).nonzero()[:, 0]
         own = (features * F.embedding(targets, self.weight)).sum(1) + self.bias[targets]
-        others = F.linear(features, self.weight[chosen], self.bias[chosen]).float()
-        others = others - inclusion[chosen].log()
-        others = others.masked_fill(targets[:, None] == chosen[None, :], -torch.inf)
-        own = own.float()
-        return torch.logaddexp(own, others.logsumexp(1)) - own
+        # Each target's own score stands in its column, or in one more where it is not in the
+        # sample, which other rows do not have: what is left is a softmax over columns.
+        columns = torch.full_like(inclusion, len(chosen), dtype=torch.int64)
+        columns[chosen] = torch.arange(len(chosen), device=chosen.device)
+        columns = columns[targets]
+        weight = F.pad(self.weight[chosen], (0, 0, 0, 1))
+        bias = F.pad(self.bias[chosen], (0, 1), value=-torch.inf)
+        scores = F.linear(features, weight, bias).float()
+        scores.sub_(F.pad(inclusion[chosen].log(), (0, 1)))
+        scores.scatter_(1, columns[:, None], own.float()[:, None])
+        return F.cross_entropy(scores, columns, reduction="none")
 
 
 def inclusion_probabilities(counts: Int[Tensor, " V"], samples: int) -> Float[Tensor, " V"]:

@@ -34,7 +34,7 @@ from carousel.tasks.speech_recognition.fitted import (
 from carousel.tasks.speech_recognition.language import count_words, words_said
 from carousel.tasks.speech_recognition.options import RecognitionOptions
 from carousel.tasks.speech_recognition.plan import make_plan
-from carousel.tasks.speech_recognition.recognition import search_parts
+from carousel.tasks.speech_recognition.recognition import ListeningOptions, search_parts
 from carousel.tasks.speech_recognition.scores import commonest, word_counts
 from carousel.tasks.speech_recognition.symbols import Symbols
 from carousel.tasks.speech_recognition.training import RecognitionTask, read_all
@@ -185,7 +185,7 @@ def best_weights(fitted: Fitted, valid: Utterances) -> Weights:
     best, fewest = Weights(), -1
     for scorer, bonus in tried:
         weights = Weights(scorer=scorer, word_bonus=bonus)
-        words, search = search_parts(fitted, weights, _BEAM, 1)
+        words, search = search_parts(fitted, weights, ListeningOptions(beam=_BEAM))
         wrong = 0
         for batch, log_probs, steps in read:
             results = prefix_beam_search(log_probs, steps, options=search, scorer=words)

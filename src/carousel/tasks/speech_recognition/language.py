@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float64
 
 from carousel.tasks.ngrams import NgramModel
 
@@ -34,3 +35,27 @@ def count_words(texts: Sequence[str], words: Sequence[str], order: int) -> Ngram
         stream += [number[word] for word in text.split()]
     stream.append(end)
     return NgramModel.fit(np.array(stream, np.int64), end + 1, order)
+
+
+class CountedWords:
+    """An n-gram model as a ``WordModel``.
+
+    Args:
+        ngrams: of W + 1 tokens, see ``count_words``.
+    """
+
+    looks_back: int | None
+
+    def __init__(self, ngrams: NgramModel) -> None:
+        self.ngrams = ngrams
+        self.looks_back, self.size = ngrams.order - 1, ngrams.vocabulary
+
+    def log_probabilities(self, history: tuple[int, ...]) -> Float64[np.ndarray, " W_1"]:
+        """Returns ln P of each word, and of the end, after as many words as it looks back over."""
+        n = len(history)
+        asked = np.empty((self.size, n + 1), np.int64)
+        asked[:, :n] = history
+        asked[:, n] = np.arange(self.size)
+        found = self.ngrams.log_probabilities(asked.ravel(), first=0)
+        scores: np.ndarray = found.reshape(asked.shape)[:, n]
+        return scores

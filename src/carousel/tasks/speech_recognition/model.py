@@ -20,7 +20,11 @@ from carousel.tasks.speech_recognition.network import AcousticNetwork
 from carousel.tasks.speech_recognition.options import RecognitionOptions
 from carousel.tasks.speech_recognition.recognition import ListeningOptions, Search, Transcript
 from carousel.tasks.speech_recognition.report import Report
-from carousel.tasks.speech_recognition.streaming import RecognitionStream, latency_seconds
+from carousel.tasks.speech_recognition.streaming import (
+    RecognitionStream,
+    check_streams,
+    latency_seconds,
+)
 from carousel.tasks.speech_recognition.transcribing import (
     check_sound,
     frames_of_samples,
@@ -48,6 +52,7 @@ class Recognizer(TrainedModel[Fitted]):
 
     task = TASK
     options_class = RecognitionOptions
+    _last: Search | None = None
 
     def fit(
         self,
@@ -119,7 +124,7 @@ class Recognizer(TrainedModel[Fitted]):
                 f"option 'best' asks for {chosen.best} transcripts of a recording, of which only "
                 f"the first would be scored; leave it out"
             )
-        search = Search(fitted, chosen)
+        search = self._search(fitted, chosen)
         options = dataclasses.replace(fitted.options, skip_broken=skip_broken)
         scored = recordings_to_score(fitted, data, options)
         return evaluate_recordings(fitted, *scored, search, skip_broken, progress)
@@ -150,7 +155,7 @@ class Recognizer(TrainedModel[Fitted]):
             OptionError: for an option out of range.
         """
         fitted = self._ready("transcribe with")
-        search = Search(fitted, chosen_options(ListeningOptions, listening, values))
+        search = self._search(fitted, chosen_options(ListeningOptions, listening, values))
         check_sound(sound, rate)
         if isinstance(sound, str | Path):
             return transcribed_files(fitted, [str(sound)], search)[0]
@@ -168,7 +173,7 @@ class Recognizer(TrainedModel[Fitted]):
         fitted = self._ready("transcribe with")
         if isinstance(files, str | Path):
             raise DataError(f"expected a list of files, got {str(files)[:40]!r}; give [file]")
-        search = Search(fitted, chosen_options(ListeningOptions, listening, values))
+        search = self._search(fitted, chosen_options(ListeningOptions, listening, values))
         return transcribed_files(fitted, [str(path) for path in files], search, progress)
 
     def inspect(
@@ -223,12 +228,21 @@ class Recognizer(TrainedModel[Fitted]):
             OptionError: for an option or a rate out of range.
         """
         fitted = self._ready("stream with")
-        return RecognitionStream(fitted, rate, chosen_options(ListeningOptions, listening, values))
+        check_streams(fitted)
+        search = self._search(fitted, chosen_options(ListeningOptions, listening, values))
+        return RecognitionStream(fitted, rate, search)
 
     @property
     def latency_seconds(self) -> float:
         """How far a stream is behind what is said, in seconds, computing time aside."""
         return latency_seconds(self._ready("describe"))
+
+    def _search(self, fitted: Fitted, listening: ListeningOptions) -> Search:
+        """Returns such a search; the last one is kept, with all that it has looked up so far."""
+        last = self._last
+        if last is None or not last.is_of(fitted, listening):
+            last = self._last = Search(fitted, listening)
+        return last
 
     @classmethod
     def _restored(cls, folder: ModelFolder) -> Fitted:

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,9 @@ from carousel.decoding.ctc_beam import PrefixBeamOptions, prefix_beam_search
 from carousel.decoding.ctc_scorer import Scorer
 from carousel.errors import OptionError
 from carousel.options import option, options
+from carousel.tasks.model_folder import CONFIG
 from carousel.tasks.speech_recognition.fitted import Fitted, Weights
+from carousel.tasks.speech_recognition.language import CountedWords
 from carousel.tasks.speech_recognition.symbols import SPACE, Symbols
 from carousel.tasks.speech_recognition.word_scorer import WordScorer
 
@@ -38,17 +41,22 @@ class ListeningOptions:
     language_weight: float | None = option(
         default=None,
         help="how much the language model counts beside the sound; default: what fitting found "
-        "best on its validation part",
+        "best for its own on its validation part",
         low=0.0,
         high=100.0,
     )
     word_bonus: float | None = option(
         default=None,
         help="what each word adds to a score; above 0 for more words; default: what fitting found "
-        "best on its validation part",
+        "best with its own language model on its validation part",
         unit="nats",
         low=-100.0,
         high=100.0,
+    )
+    language_model: str | None = option(
+        default=None,
+        help="folder of a language model over words or characters, fitted by carousel, that scores "
+        "the words in place of those that the transcripts of training have counted",
     )
 
 
@@ -133,20 +141,31 @@ class Search:
         weight = own.scorer if weight is None else weight
         bonus = own.word_bonus if bonus is None else bonus
         told = [name for name in ("language_weight", "word_bonus") if getattr(listening, name)]
-        if told and not fitted.options.lexicon:
+        if told and not (fitted.options.lexicon or listening.language_model):
             raise OptionError(
                 f"option {told[0]!r} weighs a lexicon's words, and this model has none; leave it "
-                f"out"
+                f"out, or give a language model"
             )
         if bonus and listening.word_bonus is not None and not weight:
             raise OptionError(
                 f"option 'word_bonus' is given with the words' own scores, which "
                 f"'language_weight' = 0 leaves out, got {bonus:g}; leave one of them out"
             )
-        self.fitted = fitted
+        if listening.language_model is not None and not weight:
+            raise OptionError(
+                "option 'language_model' would count nothing with 'language_weight' = 0; leave one "
+                "of them out"
+            )
+        self.fitted, self.listening = fitted, listening
+        self._stamp = _stamp(listening.language_model)
         self.scorer, self.options = search_parts(
-            fitted, Weights(scorer=weight, word_bonus=bonus), listening.beam, listening.best
+            fitted, Weights(scorer=weight, word_bonus=bonus), listening
         )
+
+    def is_of(self, fitted: Fitted, listening: ListeningOptions) -> bool:
+        """Returns whether another search would be the same, its language model's files included."""
+        same = self.fitted is fitted and self.listening == listening
+        return same and self._stamp == _stamp(listening.language_model)
 
     def transcripts(
         self, log_probs: Float[Tensor, "S B V"], steps: Tensor, seconds: Sequence[float]
@@ -185,14 +204,39 @@ class Search:
         )
 
 
+def _stamp(folder: str | None) -> tuple[int, int] | None:
+    """Returns what tells a saved model from one that takes its place; None where there is none."""
+    try:
+        found = None if folder is None else (Path(folder).expanduser() / CONFIG).stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_ino)
+
+
 def search_parts(
-    fitted: Fitted, weights: Weights, beam: int, best: int
+    fitted: Fitted, weights: Weights, listening: ListeningOptions
 ) -> tuple[Scorer | None, PrefixBeamOptions]:
-    """Returns the scorer of a search and its options; without a lexicon there is no scorer."""
-    if not fitted.options.lexicon:
-        return None, PrefixBeamOptions(beam=beam, best=best)
+    """Returns the scorer of a search and its options; there is none with nothing to ask.
+
+    Args:
+        fitted: the recogniser.
+        weights: of the scorer, in place of those that the two others say.
+        listening: the beam, and the language model.
+    """
+    beam, best = listening.beam, listening.best
+    lexicon = fitted.lexicon if fitted.options.lexicon else None
     bonus = weights.word_bonus / weights.scorer if weights.scorer else 0.0
-    scorer = WordScorer(fitted.lexicon, fitted.ngrams, len(fitted.symbols), bonus)
+    scorer: Scorer
+    if listening.language_model is not None:
+        # Only here, because most recognisers do without.
+        from carousel.tasks.speech_recognition.neural_language import neural_scorer
+
+        scorer = neural_scorer(listening.language_model, lexicon, fitted.symbols, bonus)
+    elif lexicon is not None:
+        counted = None if fitted.ngrams is None else CountedWords(fitted.ngrams)
+        scorer = WordScorer(lexicon, counted, len(fitted.symbols), bonus)
+    else:
+        return None, PrefixBeamOptions(beam=beam, best=best)
     return scorer, PrefixBeamOptions(beam=beam, best=best, scorer_weight=weights.scorer)
 
 

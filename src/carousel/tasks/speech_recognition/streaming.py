@@ -20,7 +20,6 @@ from carousel.tasks.speech_recognition.fitted import Fitted
 from carousel.tasks.speech_recognition.network import BLANK, CONTEXT
 from carousel.tasks.speech_recognition.recognition import (
     SURE,
-    ListeningOptions,
     Search,
     Transcript,
 )
@@ -52,16 +51,16 @@ class RecognitionStream:
     Args:
         fitted: a recogniser that reads forward only, of sound.
         rate: of the chunks, Hz.
-        listening: how words are searched for.
+        search: how words are searched for.
 
     Raises:
         ModelError: for a recogniser that cannot stream.
     """
 
-    def __init__(self, fitted: Fitted, rate: int, listening: ListeningOptions) -> None:
+    def __init__(self, fitted: Fitted, rate: int, search: Search) -> None:
         check_streams(fitted)
         assert fitted.frontend.features is not None
-        self._fitted, self._search = fitted, Search(fitted, listening)
+        self._fitted, self._search = fitted, search
         self._resampler = Resampler(rate, fitted.plan.rate)
         self._features: FeatureStream = fitted.frontend.features.stream()
         self._scale = RunningScale(fitted.frontend.moments, RUNNING_WEIGHT)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,10 +19,33 @@ from torch import Tensor
 
 from carousel.decoding.ctc_scorer import Scored
 from carousel.errors import DataError
-from carousel.tasks.ngrams import NgramModel
 
-_KEPT = 20_000  # rows and histories that are remembered
+_KEPT = 20_000  # rows and histories that are remembered,
+_MOST_NUMBERS = 1 << 25  # of no more numbers than these, which are a quarter of a gigabyte,
+_LEAST_KEPT = 128  # but for so many, without which a search would work them out again and again
 _ROOT = 0
+
+
+def most_kept(numbers: int) -> int:
+    """Returns how many things of so many numbers each may be remembered."""
+    return max(_LEAST_KEPT, min(_KEPT, _MOST_NUMBERS // max(1, numbers)))
+
+
+@runtime_checkable
+class WordModel(Protocol):
+    """Which words follow which, the words known by their numbers, W the end of a sentence.
+
+    Attributes:
+        looks_back: over how many words, the end that it begins with among them; None for all.
+        size: W + 1.
+    """
+
+    looks_back: int | None
+    size: int
+
+    def log_probabilities(self, history: tuple[int, ...]) -> Float64[np.ndarray, " W_1"]:
+        """Returns ln P of each word, and of the end, after some words, (W + 1,)."""
+        ...
 
 
 class _Place(NamedTuple):
@@ -71,7 +94,7 @@ class Lexicon:
     def best_below(self, scores: Float64[np.ndarray, " W"]) -> Float64[np.ndarray, " M"]:
         """Returns of each node the highest score among the words that go on from it."""
         found: np.ndarray = np.maximum.reduceat(np.append(scores, -math.inf), self._cuts)[::2]
-        return found
+        return found.copy()  # not a view of twice as much, for it is kept
 
 
 class WordScorer:
@@ -85,8 +108,8 @@ class WordScorer:
 
     Args:
         lexicon: its words.
-        ngrams: of the words' numbers in the lexicon, W the end of a sentence, which begins it too;
-            None where all words are welcome alike, and cost nothing.
+        model: of the words' numbers in the lexicon; None where all words are welcome alike, and
+            cost nothing.
         symbols: V.
         word_bonus: β.
 
@@ -95,19 +118,20 @@ class WordScorer:
     """
 
     def __init__(
-        self, lexicon: Lexicon, ngrams: NgramModel | None, symbols: int, word_bonus: float = 0.0
+        self, lexicon: Lexicon, model: WordModel | None, symbols: int, word_bonus: float = 0.0
     ) -> None:
-        assert ngrams is None or ngrams.vocabulary == len(lexicon.words) + 1
-        self.lexicon, self.ngrams = lexicon, ngrams
+        assert model is None or model.size == len(lexicon.words) + 1
+        self.lexicon, self.model = lexicon, model
         self.symbols, self.word_bonus = symbols, word_bonus
         self.end = len(lexicon.words)
-        self._looks_back = 0 if ngrams is None else ngrams.order - 1
-        self._after = functools.lru_cache(_KEPT)(self._scores_after)
-        self._row = functools.lru_cache(_KEPT)(self._scores_at)
+        self._looks_back = 0 if model is None else model.looks_back
+        histories = most_kept(self.end + len(lexicon.children))
+        self._after = functools.lru_cache(histories)(self._scores_after)
+        self._row = functools.lru_cache(most_kept(symbols))(self._scores_at)
 
     def start(self) -> Scored:
         """Answers for the empty prefix."""
-        begin = _Place((self.end,) * self._looks_back, _ROOT, False)
+        begin = _Place((self.end,) * (self._looks_back or 0), _ROOT, False)
         return Scored(self._row(begin)[None], [begin])
 
     def step(self, states: Sequence[Any], tokens: Sequence[int]) -> Scored:
@@ -127,7 +151,7 @@ class WordScorer:
 
     def _longer(self, place: _Place) -> tuple[int, ...]:
         history = (*place.history, self.lexicon.word_at[place.node])
-        return history[len(history) - self._looks_back :]
+        return history if self._looks_back is None else history[len(history) - self._looks_back :]
 
     def _at_end(self, place: _Place) -> float:
         if place.node == _ROOT:
@@ -151,14 +175,9 @@ class WordScorer:
 
     def _scores_after(self, history: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Returns ln P of each word and the end after some words, with β; and of each node."""
-        if self.ngrams is None:
+        if self.model is None:
             words = np.zeros(self.end + 1)
-            words[: self.end] = self.word_bonus
-            return words, self.lexicon.best_below(words[: self.end])
-        n = len(history)
-        asked = np.empty((self.end + 1, n + 1), np.int64)
-        asked[:, :n] = history
-        asked[:, n] = np.arange(self.end + 1)
-        scores = self.ngrams.log_probabilities(asked.ravel(), first=0).reshape(asked.shape)[:, n]
-        scores[: self.end] += self.word_bonus
-        return scores, self.lexicon.best_below(scores[: self.end])
+        else:
+            words = self.model.log_probabilities(history).copy()
+        words[: self.end] += self.word_bonus
+        return words, self.lexicon.best_below(words[: self.end])

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from carousel.data.pairs import Pairs
 from carousel.decoding.beam_search import Hypothesis
 from carousel.errors import DataError
-from carousel.tasks.translation.data import make_corpus
+from carousel.tasks.translation.data import check_length, make_corpus
 from carousel.tasks.translation.fitted import Fitted
 from carousel.tasks.translation.network import TranslationNetwork
 from carousel.tasks.translation.training import Batch, read_batch, whole_batches
@@ -23,7 +23,8 @@ def aligned(fitted: Fitted, sources: Sequence[str], targets: Sequence[str]) -> l
     """Reads translations beside their sources; see ``Translator.align``.
 
     Raises:
-        DataError: for lists of unequal length, none, or what is no text.
+        DataError: for lists of unequal length, none, or what is no text, or far longer than a
+            sentence.
     """
     if len(sources) != len(targets):
         raise DataError(
@@ -31,6 +32,9 @@ def aligned(fitted: Fitted, sources: Sequence[str], targets: Sequence[str]) -> l
             f"{len(targets)} translations; give as many"
         )
     pairs = Pairs.read(list(zip(sources, targets, strict=True)))
+    for what, texts in (("the sentences", pairs.sources), ("their translations", pairs.targets)):
+        for line, text in enumerate(texts, start=1):
+            check_length(text, fitted.longest, source=what, line=line)
     corpus = make_corpus(pairs, fitted.tokenizers)
     found: list[Translation | None] = [None] * len(pairs)
     for batch in whole_batches(corpus):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
@@ -23,7 +22,12 @@ from carousel.tasks.translation.inspecting import SentenceInspectionOptions, ins
 from carousel.tasks.translation.network import TranslationNetwork
 from carousel.tasks.translation.options import TranslationOptions
 from carousel.tasks.translation.report import Report
-from carousel.tasks.translation.translating import LINES_AT_ONCE, check_limit, translated
+from carousel.tasks.translation.translating import (
+    LINES_AT_ONCE,
+    check_limit,
+    good_part,
+    translated,
+)
 from carousel.tasks.translation.translation import Translation
 from carousel.training import Progress, RunOptions
 
@@ -216,7 +220,8 @@ class Translator(TrainedModel[Fitted]):
             Each pair with its attention; ``score`` and ``log_probability`` are ln P of the target.
 
         Raises:
-            DataError: for lists of unequal length, none, or what is no text.
+            DataError: for lists of unequal length, none, or what is no text, or far longer than a
+                sentence.
         """
         fitted = self._ready("align with")
         _check_list(sources)
@@ -279,7 +284,10 @@ def _streamed(
 ) -> Iterator[Translation]:
     line = 1
     for group in ready_groups(texts, LINES_AT_ONCE):
-        yield from translated(fitted, group, search, max_tokens, None, lines=itertools.count(line))
+        good, error = good_part(fitted, group, line)  # the lines before a wrong one are not lost
+        yield from translated(fitted, good, search, max_tokens, None)
+        if error is not None:
+            raise error
         line += len(group)
 
 

@@ -19,6 +19,7 @@ from carousel.tasks.translation.translation import (
 )
 
 LINES_AT_ONCE = 64
+_SOURCE = "the sentences to translate"
 
 
 def translated(
@@ -28,7 +29,7 @@ def translated(
     max_tokens: int | None,
     progress: Callable[[int, int], None] | None,
     *,
-    source: str = "the sentences to translate",
+    source: str = _SOURCE,
     lines: Iterable[int] | None = None,
 ) -> list[Translation]:
     """Translates sentences; see ``Translator.translate``.
@@ -67,6 +68,24 @@ def translated(
                 unseen_characters(texts[row], fitted.characters),
             )
     return found
+
+
+def good_part(
+    fitted: Fitted, texts: Sequence[str], first: int
+) -> tuple[Sequence[str], DataError | None]:
+    """Returns the texts before the first that cannot be translated, and what is wrong with that.
+
+    Args:
+        fitted: the trained translator.
+        texts: some lines.
+        first: the number of the first of them.
+    """
+    for place, text in enumerate(texts):
+        try:
+            _check(text, fitted.longest, {"source": _SOURCE, "line": first + place})
+        except DataError as error:
+            return texts[:place], error
+    return texts, None
 
 
 def check_limit(max_tokens: Any) -> None:
