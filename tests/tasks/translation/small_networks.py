@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from carousel.data.ragged import Ragged
+from carousel.nn.masks import bernoulli
 from carousel.tasks.translation.data import Corpus
 from carousel.tasks.translation.network import TranslationNetwork
 from carousel.tasks.translation.plan import Plan
@@ -157,6 +158,13 @@ def mask(rate: float, *shape: int) -> Tensor:
     drawn = torch.dropout(torch.ones(shape, dtype=torch.float64), rate, True)
     assert 0 < int((drawn == 0).sum()) < drawn.numel()
     return drawn
+
+
+def weight_mask(rate: float, *shape: int) -> Tensor:
+    """Draws what recurrent weights are multiplied by, likewise."""
+    dropped = bernoulli(rate, 1, torch.empty(shape))[0]
+    assert 0 < int(dropped.sum()) < dropped.numel()
+    return (~dropped).double() / (1 - rate)
 
 
 def numbers(outputs: Mapping[str, Tensor], leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:

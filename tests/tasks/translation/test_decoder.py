@@ -23,6 +23,7 @@ from tests.tasks.translation.small_networks import (
     mask,
     numbers,
     randomized,
+    weight_mask,
 )
 from torch import Tensor, nn
 
@@ -217,7 +218,7 @@ def test_dropout_is_locked_over_all_steps(feeding: bool) -> None:
     hidden = [mask(RATES["hidden_dropout"], N, H) for _ in made.layers]
     output = mask(OUTPUT, N, E)
     rate = rates.get("weight_dropout")
-    weights = [[mask(rate, 4 * H, H) if rate else None] for _ in made.layers]
+    weights = [[weight_mask(rate, 4 * H, H) if rate else None] for _ in made.layers]
     masks = [
         Masks(words, first[row], [layer[row] for layer in hidden], output[row], weights)
         for row in range(N)

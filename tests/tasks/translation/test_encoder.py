@@ -20,6 +20,7 @@ from tests.tasks.translation.small_networks import (
     random_sentences,
     randomized,
     side_by_side,
+    weight_mask,
 )
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -138,7 +139,7 @@ def test_dropout_is_locked_over_a_sentence_and_of_the_recurrent_weights() -> Non
     first = mask(RATES["input_dropout"], B, E)
     weights, hidden = [], []
     for _ in made.layers:
-        weights.append([mask(RATES["weight_dropout"], 2 * H, H // 2) for _ in range(2)])
+        weights.append([weight_mask(RATES["weight_dropout"], 2 * H, H // 2) for _ in range(2)])
         hidden.append(mask(RATES["hidden_dropout"], B, H))
     masks = [
         Masks(words, first[row], [layer[row] for layer in hidden], None, weights)
