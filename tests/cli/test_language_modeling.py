@@ -353,7 +353,7 @@ def test_words_that_are_unknown_are_scored_and_told(
 ) -> None:
     (tmp_path / "a.txt").write_text("the dog sat\n")
     found = lines_of(capsys, "evaluate", str(folder / "w"), str(tmp_path / "a.txt"))
-    assert "1 words (25.0%) are unknown to the model" in found
+    assert "1 word is unknown to the model (25.0%)" in found
 
 
 def test_a_damaged_model_is_refused(folder: Path, tmp_path: Path, capsys: Out) -> None:

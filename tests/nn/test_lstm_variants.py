@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from carousel import engines
 from carousel.engines import CellVariant, EngineOptions, LayerWeights, State
 from carousel.nn import LSTM
-from carousel.nn.masks import bernoulli, draw_masks
+from carousel.nn.masks import bernoulli, draw_masks, drawn_rate
 from variant_runs import CLOSE, Call, by_hand
 
 T, B, I, H = 5, 3, 2, 4  # noqa: E741
@@ -51,7 +51,7 @@ def expected(ours: LSTM, inputs: torch.Tensor, state: State, *, lengths=LENGTHS,
     for suffix in suffixes if ours.training and ours.weight_dropout else ():
         weight, rate = named[f"weight_hh_{suffix}"], ours.weight_dropout
         kept = ~bernoulli(rate, 1, weight)[0]
-        named[f"weight_hh_{suffix}"] = weight * kept / (1 - rate)
+        named[f"weight_hh_{suffix}"] = weight * kept / (1 - drawn_rate(rate))
     weights = tuple(
         LayerWeights(**{kind: named.get(f"{kind}_{suffix}") for kind in LayerWeights._fields})
         for suffix in suffixes

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from carousel.engines import CellVariant, LayerWeights, State
-from carousel.nn.masks import RESOLUTION, bernoulli, draw_masks, drop_weights
+from carousel.nn.masks import RESOLUTION, bernoulli, draw_masks, drawn_rate, drop_weights
 
 T, B, H, P = 5, 3, 7, 2
 
@@ -178,7 +178,19 @@ def test_the_rate_of_dropped_weights_is_kept(rate: float) -> None:
     assert not beyond_chance(float((found.weight_hh == 0).double().mean()), rate, many.numel())
     kept = found.weight_hh[found.weight_hh != 0]
     # One rounding each of 1 - rate, of its inverse, and of the product that is looked at.
-    assert ((kept * (1 - rate) - 1).abs() <= 4 * 2.0**-24).all()
+    assert ((kept * (1 - drawn_rate(rate)) - 1).abs() <= 4 * 2.0**-24).all()
+
+
+@pytest.mark.parametrize("rate", [1e-9, 1e-6, 0.3, 0.999, 0.99999])
+def test_weights_are_right_on_average_however_rare_what_is_kept(rate: float) -> None:
+    assert abs(drawn_rate(rate) - rate) <= RESOLUTION
+    assert 0 < drawn_rate(rate) < 1
+    many = torch.ones(2_000, 500)
+    (found,) = drop_weights((LayerWeights(many, many),), rate)
+    kept = 1 - drawn_rate(rate)
+    # The mean's standard deviation is the root of (1/kept - 1) / N.
+    deviation = ((1 / kept - 1) / many.numel()) ** 0.5
+    assert abs(float(found.weight_hh.double().mean()) - 1) < 5 * deviation + 2.0**-22
 
 
 def test_a_dropped_weight_has_no_gradient_and_the_others_a_larger_one() -> None:

@@ -49,6 +49,8 @@ def draw_masks(
 def drop_weights(weights: tuple[LayerWeights, ...], rate: float) -> tuple[LayerWeights, ...]:
     """Returns the weights with elements of each ``weight_hh`` zeroed, the others times 1/(1-rate).
 
+    The rate is that which is drawn, so that the weights are right on average.
+
     Args:
         weights: of each layer and direction.
         rate: the probability, below 1, rounded to a multiple of 2^-16; at 0 the weights are
@@ -65,7 +67,15 @@ def _thinned(weight: Tensor, rate: float) -> Tensor:
     # PyTorch's dropout draws a number for each element, which takes a third of a training step of
     # 1,024 cells.
     kept = ~bernoulli(rate, 1, weight)[0]
-    return weight * kept.to(weight.dtype).div_(1 - rate)
+    return weight * kept.to(weight.dtype).div_(1 - drawn_rate(rate))
+
+
+def drawn_rate(rate: float) -> float:
+    """Returns the probability that ``bernoulli`` has for one, a multiple of 2^-16.
+
+    Never 0 nor 1: what is asked to happen hardly ever still may.
+    """
+    return min(max(round(rate / RESOLUTION), 1), 2**16 - 1) * RESOLUTION
 
 
 def bernoulli(rate: float, T: int, like: Tensor) -> Bool[Tensor, "T B N"]:
@@ -82,5 +92,5 @@ def bernoulli(rate: float, T: int, like: Tensor) -> Bool[Tensor, "T B N"]:
     """
     count = T * like.numel()
     words = torch.randint(-(2**63), 2**63 - 1, ((count + 3) // 4,), device=like.device)
-    below = min(max(round(rate / RESOLUTION), 1), 2**16 - 1)
+    below = round(drawn_rate(rate) / RESOLUTION)
     return (words.view(torch.int16)[:count] < below - 2**15).view(T, *like.shape)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from carousel.nn import State
-from carousel.nn.masks import bernoulli
+from carousel.nn.masks import bernoulli, drawn_rate
 from carousel.tasks.language_modeling.network import Features, LanguageNetwork
 from carousel.tasks.language_modeling.softmax import INITIAL, AdaptiveSoftmax, FullSoftmax
 from variant_runs import CLOSE
@@ -119,7 +119,7 @@ def test_dropout_is_where_the_paper_has_it(tied: bool) -> None:
     for layer, entering in zip(ours.layers, state, strict=True):
         own = dict(layer.named_parameters())
         kept = ~bernoulli(RATES["weight_dropout"], 1, own["weight_hh_l0"])[0]
-        own["weight_hh_l0"] = own["weight_hh_l0"] * kept / (1 - RATES["weight_dropout"])
+        own["weight_hh_l0"] = own["weight_hh_l0"] * kept / (1 - drawn_rate(RATES["weight_dropout"]))
         weights = [own[f"{kind}_l0"] for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
         raw, *final = torch.lstm(x, tuple(entering), weights, True, 1, 0.0, True, False, False)
         after.append(final)

@@ -80,7 +80,7 @@ def test_the_verdict_says_which_is_better() -> None:
 def test_notes_tell_what_flatters_the_numbers() -> None:
     assert made().notes == []
     unknown, adapts = made(unknown=3, adaptation="cache of 500 tokens").notes
-    assert unknown.startswith("3 words (50.0%) are unknown")
+    assert unknown.startswith("3 words are unknown to the model (50.0%)")
     assert "cache of 500 tokens" in adapts
     assert "The baselines do not adapt" in adapts
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,12 @@ def test_a_language_model_that_took_the_place_of_another_is_read(tmp_path: Path)
     assert not torch.equal(*found)
 
 
+@pytest.mark.parametrize("place", ["", "a\0b", "~nobody-of-this-name/m"])
+def test_a_folder_that_cannot_be_is_refused(place: str) -> None:
+    with pytest.raises((OptionError, ModelError)):
+        Search(untaught(), ListeningOptions(language_model=place))
+
+
 def test_a_recogniser_keeps_its_last_search(folder: Path) -> None:
     recognizer = Recognizer()
     recognizer._fitted = untaught()
@@ -215,5 +222,6 @@ def test_a_recogniser_keeps_its_last_search(folder: Path) -> None:
     kept = recognizer._last
     assert recognizer.transcribe(samples, rate=RATE, **told) == first
     assert recognizer._last is kept
-    recognizer.transcribe(samples, rate=RATE)
+    again = pickle.loads(pickle.dumps(recognizer))  # the search, which is not pickled, is made anew
+    assert again.transcribe(samples, rate=RATE) == recognizer.transcribe(samples, rate=RATE)
     assert recognizer._last is not kept

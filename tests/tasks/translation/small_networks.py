@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from carousel.data.ragged import Ragged
-from carousel.nn.masks import bernoulli
+from carousel.nn.masks import bernoulli, drawn_rate
 from carousel.tasks.translation.data import Corpus
 from carousel.tasks.translation.network import TranslationNetwork
 from carousel.tasks.translation.plan import Plan
@@ -164,7 +164,7 @@ def weight_mask(rate: float, *shape: int) -> Tensor:
     """Draws what recurrent weights are multiplied by, likewise."""
     dropped = bernoulli(rate, 1, torch.empty(shape))[0]
     assert 0 < int(dropped.sum()) < dropped.numel()
-    return (~dropped).double() / (1 - rate)
+    return (~dropped).double() / (1 - drawn_rate(rate))
 
 
 def numbers(outputs: Mapping[str, Tensor], leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from carousel.data.texts import Texts
-from carousel.data.tokenizers import Tokenizer
+from carousel.data.tokenizers import END, LINE_END, UNKNOWN, Tokenizer
 from carousel.errors import DataError, OptionError
 from carousel.options import to_dict
 from carousel.tasks.language_modeling.adaptation import dynamic_steps, gradient_statistics
@@ -159,7 +159,8 @@ def _check_columns(part: Part, run: RunOptions) -> None:
 def _introduction(part: Part, tokenizer: Tokenizer, network: LanguageNetwork) -> str:
     parameters = sum(p.numel() for p in network.parameters())
     documents = f"{part.documents:,} documents, " if part.documents > 1 else ""
+    different = len(set(tokenizer.vocabulary) - {END, UNKNOWN, LINE_END})
     return (
         f"{documents}{len(part):,} training tokens of {part.characters:,} characters; "
-        f"{len(tokenizer):,} different {tokenizer.kind}; {parameters:,} parameters"
+        f"{different:,} different {tokenizer.kind}; {parameters:,} parameters"
     )

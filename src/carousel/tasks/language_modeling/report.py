@@ -151,8 +151,9 @@ class Report:
             )
         if self.unknown:
             share = self.unknown / max(self.model.words, 1)
+            words = f"{self.unknown:,} word{'s are' if self.unknown > 1 else ' is'}"
             found.append(
-                f"{self.unknown:,} words ({share:.1%}) are unknown to the model and scored as one "
+                f"{words} unknown to the model ({share:.1%}) and scored as one "
                 f"word, <unk>: numbers per character, byte or word compare only with models of the "
                 f"same vocabulary."
             )

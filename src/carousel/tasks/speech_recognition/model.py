@@ -237,6 +237,10 @@ class Recognizer(TrainedModel[Fitted]):
         """How far a stream is behind what is said, in seconds, computing time aside."""
         return latency_seconds(self._ready("describe"))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what is pickled: all but the last search, whose caches cannot be."""
+        return {name: value for name, value in self.__dict__.items() if name != "_last"}
+
     def _search(self, fitted: Fitted, listening: ListeningOptions) -> Search:
         """Returns such a search; the last one is kept, with all that it has looked up so far."""
         last = self._last

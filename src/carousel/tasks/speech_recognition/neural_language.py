@@ -17,7 +17,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from carousel.decoding.ctc_scorer import Scored, Scorer
-from carousel.errors import OptionError
+from carousel.errors import ModelError, OptionError
 from carousel.tasks.language_modeling.model import LanguageModel
 from carousel.tasks.language_modeling.sentences import Begun, SentenceReader
 from carousel.tasks.speech_recognition.symbols import SPACE, Symbols
@@ -42,6 +42,8 @@ def neural_scorer(
         OptionError: for one whose tokens are neither, that lacks the recogniser's characters, or
             that knows words where there is no lexicon.
     """
+    if not folder or "\0" in folder:
+        raise OptionError(f"option 'language_model' expects a model's folder, got {folder!r}")
     model = LanguageModel.load(os.path.expanduser(folder))
     kind = model.options.tokenizer
     if kind not in ("words", "characters"):
@@ -49,7 +51,10 @@ def neural_scorer(
             f"option 'language_model' expects a model over words or characters, got one over "
             f"{kind}: {folder}; fit one with --tokenizer words"
         )
-    reader = model.sentences()
+    try:
+        reader = model.sentences()
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error}") from error
     if kind == "words" and lexicon is not None:
         words = NeuralWords(reader, lexicon.words, folder)
         return WordScorer(lexicon, words, len(symbols), word_bonus)

@@ -208,7 +208,7 @@ def _stamp(folder: str | None) -> tuple[int, int] | None:
     """Returns what tells a saved model from one that takes its place; None where there is none."""
     try:
         found = None if folder is None else (Path(folder).expanduser() / CONFIG).stat()
-    except OSError:
+    except (OSError, RuntimeError, ValueError):  # no such file, or home; loading it will say so
         return None
     return None if found is None else (found.st_mtime_ns, found.st_ino)
 
