@@ -17,7 +17,7 @@ from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import Plan, make_plan
 from carousel.training import RunOptions
 
-MANY, SMALL = 1_000_000, 500_000  # tokens
+MANY, SMALL, TINY = 1_000_000, 500_000, 150_000  # tokens
 LETTERS, WORDS = 70, 10_000  # vocabularies
 
 
@@ -171,7 +171,7 @@ def test_cutoffs_are_such_as_pytorch_takes(vocabulary: int) -> None:
 @given(tokens=st.integers(1, 5_000), vocabulary=st.sampled_from([LETTERS, WORDS]))
 def test_little_text_gets_short_segments_and_few_columns(tokens: int, vocabulary: int) -> None:
     plan, run = planned(vocabulary, tokens)
-    usual, usual_run = planned(vocabulary, SMALL)
+    usual, usual_run = planned(vocabulary, TINY)
     assert 1 <= run["batch_size"] <= min(tokens, usual_run["batch_size"])
     assert 2 <= plan.bptt <= usual.bptt
     if tokens > 2:
@@ -183,7 +183,7 @@ def test_little_text_gets_short_segments_and_few_columns(tokens: int, vocabulary
 
 def test_enough_text_gets_all() -> None:
     for vocabulary in (LETTERS, WORDS):
-        plan, run = planned(vocabulary, SMALL)
+        plan, run = planned(vocabulary, TINY)
         enough = run["batch_size"] * 2 * plan.bptt
         assert planned(vocabulary, enough) == (plan, run)
         assert planned(vocabulary, enough - 1)[1]["batch_size"] == run["batch_size"] - 1
@@ -194,10 +194,18 @@ def test_a_small_text_of_letters_has_dropout() -> None:
     usual, run = planned(LETTERS, SMALL + 1)
     assert usual == planned(LETTERS)[0]
     assert run == run_of_small
-    assert (small.output_dropout, small.weight_dropout) > (0, 0)
-    dropout = {"output_dropout": 0.0, "weight_dropout": 0.0}
-    assert dataclasses.replace(small, **dropout) == usual
-    assert planned(LETTERS, SMALL, **dropout)[0] == usual  # what is given outranks it
+    tiny, run_of_tiny = planned(LETTERS, TINY)
+    assert planned(LETTERS, TINY + 1)[0] == small
+    assert run_of_tiny == run
+    names = ("input_dropout", "output_dropout", "weight_dropout")
+    for less, more in ((usual, small), (small, tiny)):
+        pairs = [(getattr(less, name), getattr(more, name)) for name in names]
+        assert all(one <= other for one, other in pairs)
+        assert less != more
+    without = dict.fromkeys(names, 0.0)
+    for tokens, plan in ((SMALL, small), (TINY, tiny)):
+        assert dataclasses.replace(plan, **without) == usual
+        assert planned(LETTERS, tokens, **without)[0] == usual  # what is given outranks it
     assert planned(WORDS, SMALL) == planned(WORDS, SMALL + 1)  # words have dropout anyway
 
 

@@ -102,7 +102,10 @@ _LETTERS = _Defaults(
 )
 # A small text is read so many times that the network would learn it by heart: with no dropout it
 # was at its best after a quarter of its steps, and no better than a 7-gram.
-_FEW_LETTERS = dataclasses.replace(_LETTERS, output_dropout=0.3, weight_dropout=0.3)
+_SMALL_TEXT = dataclasses.replace(_LETTERS, output_dropout=0.3, weight_dropout=0.3)
+_TINY_TEXT = dataclasses.replace(
+    _LETTERS, input_dropout=0.1, output_dropout=0.5, weight_dropout=0.5
+)
 # Many types, such as words and subwords.
 _WORDS = _Defaults(
     embedding_size=400,
@@ -118,7 +121,7 @@ _WORDS = _Defaults(
     run=_SGD,
 )
 _FEW_TYPES = 1_000
-_SMALL_TEXT = 500_000  # letters of the training part, up to which there is dropout
+_TINY, _SMALL = 150_000, 500_000  # letters of the training part, up to which a text is so
 _COMMON = {"max_minutes": 10.0}
 
 
@@ -139,8 +142,7 @@ def make_plan(
     Raises:
         OptionError: for options that would do nothing.
     """
-    letters = _FEW_LETTERS if num_tokens <= _SMALL_TEXT else _LETTERS
-    base = letters if vocabulary < _FEW_TYPES else _WORDS
+    base = _letters(num_tokens) if vocabulary < _FEW_TYPES else _WORDS
     adaptive = options.softmax == "adaptive"
 
     def given(name: str) -> Any:
@@ -200,6 +202,12 @@ def make_plan(
     if optimizer not in (None, run["optimizer"]):  # to which its rates do not belong
         run = {"average": run["average"]}
     return plan, {**run, **_COMMON, "batch_size": columns}
+
+
+def _letters(num_tokens: int) -> _Defaults:
+    if num_tokens > _SMALL:
+        return _LETTERS
+    return _SMALL_TEXT if num_tokens > _TINY else _TINY_TEXT
 
 
 def _cutoffs(vocabulary: int) -> tuple[int, ...]:
