@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from carousel.decoding.ctc_scorer import Scorer
 from carousel.errors import DataError
 from carousel.tasks.ngrams import NgramModel
 from carousel.tasks.speech_recognition.language import CountedWords, count_words, words_said
@@ -39,10 +40,10 @@ def scorer_of(words: list[str], ngrams: NgramModel | None, bonus: float) -> Word
     return WordScorer(Lexicon(words, SYMBOLS.numbers), counted, len(SYMBOLS), bonus)
 
 
-def said(scorer: WordScorer, text: str) -> float:
+def said(scorer: Scorer, text: str, symbols: Symbols = SYMBOLS) -> float:
     """What a whole text is given."""
     given_so_far, answer = 0.0, scorer.start()
-    for symbol in SYMBOLS.encode(text).tolist():
+    for symbol in symbols.encode(text).tolist():
         given_so_far += float(answer.log_scores[0, symbol])
         answer = scorer.step(answer.states, [symbol])
     return given_so_far + float(scorer.finish(answer.states)[0])

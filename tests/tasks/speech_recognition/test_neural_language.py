@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import pickle
@@ -12,9 +13,9 @@ import pytest
 import torch
 from tests.tasks.language_modeling.small_texts import fitted
 from tests.tasks.speech_recognition.small_recordings import sound_of
+from tests.tasks.speech_recognition.test_language import said
 from tests.tasks.speech_recognition.test_recognition import RATE, TEXTS, searched, untaught
 
-from carousel.decoding.ctc_scorer import Scorer
 from carousel.errors import ModelError, OptionError
 from carousel.tasks.language_modeling import LanguageModel
 from carousel.tasks.speech_recognition import Recognizer, neural_language
@@ -25,6 +26,7 @@ from carousel.tasks.speech_recognition.symbols import Symbols
 from carousel.tasks.speech_recognition.word_scorer import Lexicon
 
 SYMBOLS = Symbols(" abcd")
+given_to = functools.partial(said, symbols=SYMBOLS)
 WORDS = ["ab", "ad", "bad", "cab", "dab"]
 SENTENCES = ("ab", "ab bad", "dab ad cab ab")
 BONUS = 0.7
@@ -49,15 +51,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LanguageModel]
 def folder(models: dict[str, Any]) -> Path:
     place: Path = models["folder"]
     return place
-
-
-def given_to(scorer: Scorer, text: str) -> float:
-    """Returns what a scorer gives to a whole text, symbol by symbol."""
-    total, answer = 0.0, scorer.start()
-    for symbol in SYMBOLS.encode(text).tolist():
-        total += float(answer.log_scores[0, symbol])
-        answer = scorer.step(answer.states, [symbol])
-    return total + float(scorer.finish(answer.states)[0])
 
 
 @pytest.mark.parametrize("has_lexicon", [True, False])
@@ -136,13 +129,12 @@ def test_what_does_not_fit_is_refused(
         neural_scorer(str(tmp_path), lexicon, SYMBOLS, 0.0)
 
 
-@pytest.mark.parametrize("kind", ["characters", "words"])
-@pytest.mark.parametrize("has_lexicon", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "has_lexicon"), [("characters", True), ("characters", False), ("words", True)]
+)
 def test_a_search_ranks_by_sound_and_language_together(
     models: dict[str, LanguageModel], folder: Path, kind: str, has_lexicon: bool
 ) -> None:
-    if kind == "words" and not has_lexicon:
-        return
     recognizer = untaught(TEXTS, lexicon=has_lexicon, ngram=2 if has_lexicon else 0)
     # "ab" and "ad", between which the sound cannot tell.
     p = torch.full((2, len(recognizer.symbols)), 1e-9, dtype=torch.float64)

@@ -21,9 +21,7 @@ from carousel.errors import ModelError, OptionError
 from carousel.tasks.language_modeling.model import LanguageModel
 from carousel.tasks.language_modeling.sentences import Begun, SentenceReader
 from carousel.tasks.speech_recognition.symbols import SPACE, Symbols
-from carousel.tasks.speech_recognition.word_scorer import Lexicon, WordScorer, most_kept
-
-_ROOT = 0
+from carousel.tasks.speech_recognition.word_scorer import ROOT, Lexicon, WordScorer, most_kept
 
 
 def neural_scorer(
@@ -173,7 +171,7 @@ class CharacterScorer:
 
     def start(self) -> Scored:
         """Answers for the empty prefix."""
-        return self._scored([_Spelled(self._start, _ROOT, True)])
+        return self._scored([_Spelled(self._start, ROOT, True)])
 
     def step(self, states: Sequence[Any], tokens: Sequence[int]) -> Scored:
         """Answers for prefixes that are one symbol longer than those of the states."""
@@ -193,11 +191,11 @@ class CharacterScorer:
 
     def _node(self, node: int, token: int) -> int:
         if token == self.space:
-            return _ROOT
+            return ROOT
         return 1 if self.lexicon is None else self.lexicon.children[node][token]
 
     def _is_word(self, node: int) -> bool:
-        return node != _ROOT if self.lexicon is None else node in self.lexicon.word_at
+        return node != ROOT if self.lexicon is None else node in self.lexicon.word_at
 
     def _at_end(self, spelled: _Spelled) -> float:
         if spelled.is_empty:

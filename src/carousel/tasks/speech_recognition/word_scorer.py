@@ -23,7 +23,7 @@ from carousel.errors import DataError
 _KEPT = 20_000  # rows and histories that are remembered,
 _MOST_NUMBERS = 1 << 25  # of no more numbers than these, which are a quarter of a gigabyte,
 _LEAST_KEPT = 128  # but for so many, without which a search would work them out again and again
-_ROOT = 0
+ROOT = 0
 
 
 def most_kept(numbers: int) -> int:
@@ -74,7 +74,7 @@ class Lexicon:
         ranges: list[list[int]] = [[0, len(self.words)]]
         self.word_at: dict[int, int] = {}
         for number, word in enumerate(self.words):
-            node = _ROOT
+            node = ROOT
             for character in word:
                 if character not in symbols:
                     raise DataError(
@@ -131,7 +131,7 @@ class WordScorer:
 
     def start(self) -> Scored:
         """Answers for the empty prefix."""
-        begin = _Place((self.end,) * (self._looks_back or 0), _ROOT, False)
+        begin = _Place((self.end,) * (self._looks_back or 0), ROOT, False)
         return Scored(self._row(begin)[None], [begin])
 
     def step(self, states: Sequence[Any], tokens: Sequence[int]) -> Scored:
@@ -147,14 +147,14 @@ class WordScorer:
     def _next(self, place: _Place, token: int) -> _Place:
         if token != self.lexicon.space:
             return _Place(place.history, self.lexicon.children[place.node][token], True)
-        return _Place(self._longer(place), _ROOT, True)
+        return _Place(self._longer(place), ROOT, True)
 
     def _longer(self, place: _Place) -> tuple[int, ...]:
         history = (*place.history, self.lexicon.word_at[place.node])
         return history if self._looks_back is None else history[len(history) - self._looks_back :]
 
     def _at_end(self, place: _Place) -> float:
-        if place.node == _ROOT:
+        if place.node == ROOT:
             return -math.inf if place.begun else 0.0
         if place.node not in self.lexicon.word_at:
             return -math.inf
@@ -166,7 +166,7 @@ class WordScorer:
         """Returns what each symbol gives behind a prefix, (V,)."""
         row = torch.full((self.symbols,), -math.inf, dtype=torch.float64)
         words, below = self._after(place.history)
-        before = 0.0 if place.node == _ROOT else below[place.node]
+        before = 0.0 if place.node == ROOT else below[place.node]
         for symbol, node in self.lexicon.children[place.node].items():
             row[symbol] = below[node] - before
         if place.node in self.lexicon.word_at:

@@ -26,6 +26,7 @@ from carousel.tasks.translation.translating import (
     LINES_AT_ONCE,
     check_limit,
     good_part,
+    searched,
     translated,
 )
 from carousel.tasks.translation.translation import Translation
@@ -285,7 +286,7 @@ def _streamed(
     line = 1
     for group in ready_groups(texts, LINES_AT_ONCE):
         good, error = good_part(fitted, group, line)  # the lines before a wrong one are not lost
-        yield from translated(fitted, good, search, max_tokens, None)
+        yield from searched(fitted, good, search, max_tokens, None)
         if error is not None:
             raise error
         line += len(group)

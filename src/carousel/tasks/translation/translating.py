@@ -52,6 +52,17 @@ def translated(
     numbers = itertools.count(1) if lines is None else lines
     for number, text in zip(numbers, texts, strict=False):
         _check(text, fitted.longest, {"source": source, "line": number})
+    return searched(fitted, texts, search, max_tokens, progress)
+
+
+def searched(
+    fitted: Fitted,
+    texts: Sequence[str],
+    search: BeamOptions,
+    max_tokens: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> list[Translation]:
+    """Does what ``translated`` does, with sentences and a limit that are checked."""
     rows = [row for row, text in enumerate(texts) if plain(text)]
     found = [empty_translation(text) for text in texts]
     if rows:
