@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,22 @@ def test_a_whole_number_is_a_number() -> None:
     made = Kettle(litres=2, lid=1, marks=[0, 1])
     assert [type(v) for v in (made.litres, made.lid, *made.marks)] == [float] * 4
     assert made.marks == (0.0, 1.0)
+
+
+@options
+class Shelf:
+    """Options of which one is a folder."""
+
+    folder: str | None = option(default=None, help="where it stands")
+
+
+def test_a_path_is_text() -> None:
+    place = Path("a") / "b"
+    made = Shelf(**cast(Any, {"folder": place}))
+    assert made.folder == str(place)
+    assert type(made.folder) is str
+    with pytest.raises(OptionError, match=r"'litres' expects .*, got PurePosixPath"):
+        Kettle(litres=cast(Any, PurePosixPath("a")))
 
 
 def test_they_are_frozen() -> None:

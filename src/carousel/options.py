@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 import numbers
+import os
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -127,6 +128,8 @@ def _converted(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> A
         return int(value)  # such as NumPy's
     if kind is float and isinstance(value, numbers.Real) and not is_bool:
         return float(value)
+    if kind is str and isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if (is_bool and kind is not bool) or not isinstance(value, kind):
         raise OptionError(expected)
     return value

@@ -179,6 +179,27 @@ def test_characters_that_training_lacked_are_warned_of(
     assert f"line 4: {words} {' '.join(unseen[:10])} ...; what" in warnings[1]
 
 
+def test_warnings_of_many_lines_are_counted(model: str, sentences: str, capsys: Out) -> None:
+    Path(sentences).write_text("the Ω.\n" * 8, encoding="utf-8")
+    capsys.readouterr()
+    assert main(["predict", model, sentences]) == 0
+    warnings = capsys.readouterr().err.splitlines()
+    assert [one.split(": ")[2] for one in warnings[:5]] == [f"line {k}" for k in range(1, 6)]
+    assert warnings[5].startswith("carousel: warning: 3 more lines have characters")
+    assert len(warnings) == 6
+
+
+def test_a_line_that_cannot_be_is_named_by_its_file(
+    model: str, sentences: str, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    content = "the cat.\n" + "the " * 10_000
+    Path(sentences).write_text(content, encoding="utf-8")
+    assert f"{sentences}, line 2: " in refused(capsys, "predict", model, sentences)
+    typed(monkeypatch, content.encode())
+    assert "standard input, line 2: " in refused(capsys, "predict", model)
+    assert "--text, line 2: " in refused(capsys, "predict", model, "--text", content)
+
+
 def test_a_terminal_is_shown_how_much_is_done(
     model: str, sentences: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

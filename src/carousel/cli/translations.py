@@ -22,6 +22,8 @@ from carousel.errors import DataError, OptionError
 from carousel.options import option, options
 
 _SHOWN = 10  # unseen characters that a warning names
+_WARNED = 5  # lines with such that are named one by one
+_STANDARD_INPUT = "standard input"
 
 
 @options
@@ -55,25 +57,30 @@ def translate(
         raise OptionError("--max-tokens 0 would write nothing; give more, or leave it out")
     encoding = text_files.known_encoding("utf-8" if encoding is None else encoding)
     lines: Iterable[str]
+    source = "--text"
     if chosen.text is not None:
         lines = chosen.text.splitlines() or [""]
     elif input in (None, "-"):
-        lines = _incoming(encoding)
+        lines, source = _incoming(encoding), _STANDARD_INPUT
     else:
         assert input is not None
-        lines = text_files.file_lines(os.path.expanduser(input), encoding)
+        source = os.path.expanduser(input)
+        lines = text_files.file_lines(source, encoding)
     if plot is not None:
         lines = _only_line(lines)
     translator = carousel.load(model).to(device)
     total = len(lines) if isinstance(lines, list) else 0
     # Between lines on a terminal a bar would be in the way; of what is typed nobody knows the end.
     is_counted = total > 1 and (out is not None or not sys.stdout.isatty())
-    found = translator.stream(lines, max_tokens=max_tokens, search=search)
+    found = translator.stream(lines, max_tokens=max_tokens, search=search, source=source)
     written: list[str] = []
+    guessed = 0
     with counted("sentences") if is_counted else contextlib.nullcontext() as progress:
         for number, one in enumerate(found, start=1):
             if one.unseen:
-                _warn(number, one.unseen)
+                guessed += 1
+                if guessed <= _WARNED:
+                    _warn(number, one.unseen)
             if plot is not None:
                 one.plot(plot)
             text = _shown(number, one, search, as_json=as_json)
@@ -85,6 +92,12 @@ def translate(
                 progress(number, total)
             if getattr(sys.stdout, "failed", False):  # the reader has left
                 return
+    if (more := guessed - _WARNED) > 0:
+        print(
+            f"carousel: warning: {more:,} more {'line has' if more == 1 else 'lines have'} "
+            f"characters that the training sentences never had",
+            file=sys.stderr,
+        )
     if out is not None:
         write_atomically(out, "".join(f"{text}\n" for text in written).encode())
         print(f"wrote {len(written):,} lines to {out}", file=sys.stderr)
@@ -151,7 +164,7 @@ def _incoming(encoding: str) -> Iterator[str]:
             raise DataError(
                 f"expected text in {encoding}, got {wrong}; give its encoding, say --encoding "
                 f"latin-1",
-                source="standard input",
+                source=_STANDARD_INPUT,
                 line=number,
             ) from error
         if rest and not begun:

@@ -63,7 +63,7 @@ def test_the_order_stays_and_no_pair_hangs_on_the_others(monkeypatch: pytest.Mon
     alone = [model.align([one], [other])[0] for one, other in OTHER]
     small = functools.partial(whole_batches, tokens=60)
     monkeypatch.setattr(aligning, "whole_batches", small)
-    for together in (model.align(SOURCES, TARGETS), model.align(tuple(SOURCES), TARGETS)):
+    for together in (model.align(SOURCES, TARGETS), model.align(iter(SOURCES), tuple(TARGETS))):
         assert [one.source for one in together] == SOURCES
         assert [one.text for one in together] == TARGETS
         for one, other in zip(together, alone, strict=True):

@@ -256,9 +256,10 @@ def test_a_stream_answers_before_the_next_sentence_is_there() -> None:
 
 def test_a_stream_counts_its_sentences_from_the_first() -> None:
     texts = [*["the cat."] * (LINES_AT_ONCE + 5), "a\0b"]
-    stream = small_translator().stream(texts, beam=1, max_tokens=1)
+    stream = small_translator().stream(texts, beam=1, max_tokens=1, source="in.txt")
     came = []
-    with pytest.raises(DataError, match=rf"line {LINES_AT_ONCE + 6}: expected text, got a NUL"):
+    words = rf"in\.txt, line {LINES_AT_ONCE + 6}: expected text, got a NUL"
+    with pytest.raises(DataError, match=words):
         came.extend(one.source for one in stream)
     assert came == texts[:-1]  # what stands before the wrong one is not lost
 

@@ -24,6 +24,7 @@ from carousel.tasks.translation.options import TranslationOptions
 from carousel.tasks.translation.report import Report
 from carousel.tasks.translation.translating import (
     LINES_AT_ONCE,
+    SENTENCES,
     check_limit,
     good_part,
     searched,
@@ -192,6 +193,7 @@ class Translator(TrainedModel[Fitted]):
         *,
         max_tokens: int | None = None,
         search: BeamOptions | None = None,
+        source: str = SENTENCES,
         **values: Any,
     ) -> Iterator[Translation]:
         """Yields the translation of each text as soon as it can, in their order.
@@ -202,15 +204,16 @@ class Translator(TrainedModel[Fitted]):
             texts: such as the lines of standard input.
             max_tokens: and
             search: and
+            source: what the texts are called where one is wrong, such as their file.
             **values: as for ``translate``.
         """
         fitted = self._ready("translate with")
         search = chosen_options(BeamOptions, search, values)
         check_limit(max_tokens)
         _check_list(texts)
-        return _streamed(fitted, texts, search, max_tokens)
+        return _streamed(fitted, texts, search, max_tokens, source)
 
-    def align(self, sources: Sequence[str], targets: Sequence[str]) -> list[Translation]:
+    def align(self, sources: Iterable[str], targets: Iterable[str]) -> list[Translation]:
         """Says of given translations which source word each of their words comes from.
 
         Args:
@@ -227,7 +230,7 @@ class Translator(TrainedModel[Fitted]):
         fitted = self._ready("align with")
         _check_list(sources)
         _check_list(targets)
-        return aligned(fitted, sources, targets)
+        return aligned(fitted, list(sources), list(targets))
 
     def inspect(
         self,
@@ -281,11 +284,16 @@ class Translator(TrainedModel[Fitted]):
 
 
 def _streamed(
-    fitted: Fitted, texts: Iterable[str], search: BeamOptions, max_tokens: int | None
+    fitted: Fitted,
+    texts: Iterable[str],
+    search: BeamOptions,
+    max_tokens: int | None,
+    source: str,
 ) -> Iterator[Translation]:
     line = 1
     for group in ready_groups(texts, LINES_AT_ONCE):
-        good, error = good_part(fitted, group, line)  # the lines before a wrong one are not lost
+        # The lines before a wrong one are not lost.
+        good, error = good_part(fitted, group, source, line)
         yield from searched(fitted, good, search, max_tokens, None)
         if error is not None:
             raise error

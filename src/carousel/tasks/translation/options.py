@@ -105,7 +105,7 @@ class TranslationOptions:
     input_feeding: bool = option(
         default=False,
         help="give each step what the last one attended to; the decoder then learns step by step, "
-        "about twice as slowly",
+        "which takes about twice as long",
         source="arXiv:1508.04025, section 3.3",
     )
     tied: bool = option(

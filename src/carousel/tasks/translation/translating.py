@@ -19,7 +19,7 @@ from carousel.tasks.translation.translation import (
 )
 
 LINES_AT_ONCE = 64
-_SOURCE = "the sentences to translate"
+SENTENCES = "the sentences to translate"
 
 
 def translated(
@@ -29,7 +29,7 @@ def translated(
     max_tokens: int | None,
     progress: Callable[[int, int], None] | None,
     *,
-    source: str = _SOURCE,
+    source: str = SENTENCES,
     lines: Iterable[int] | None = None,
 ) -> list[Translation]:
     """Translates sentences; see ``Translator.translate``.
@@ -82,18 +82,19 @@ def searched(
 
 
 def good_part(
-    fitted: Fitted, texts: Sequence[str], first: int
+    fitted: Fitted, texts: Sequence[str], source: str, first: int
 ) -> tuple[Sequence[str], DataError | None]:
     """Returns the texts before the first that cannot be translated, and what is wrong with that.
 
     Args:
         fitted: the trained translator.
         texts: some lines.
+        source: what they are lines of.
         first: the number of the first of them.
     """
     for place, text in enumerate(texts):
         try:
-            _check(text, fitted.longest, {"source": _SOURCE, "line": first + place})
+            _check(text, fitted.longest, {"source": source, "line": first + place})
         except DataError as error:
             return texts[:place], error
     return texts, None
