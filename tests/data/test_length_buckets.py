@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from carousel.data import length_buckets
 from carousel.data.batching import Shard
-from carousel.data.length_buckets import length_batches, num_length_batches
+from carousel.data.length_buckets import LengthBatches, length_batches
 
 
 @st.composite
@@ -57,11 +58,40 @@ def test_every_example_comes_once_an_epoch_and_within_the_tokens(
     assert sorted(row for batch in batches for row in batch.tolist()) == list(range(len(lengths)))
     assert all(len(batch) == 1 or padded(lengths, batch) <= tokens for batch in batches)
     assert all(len(batch) and batch.dtype == np.int64 for batch in batches)
-    assert len(batches) == num_length_batches(lengths, tokens, seed, epoch)
     if len(lengths) and padded(lengths, np.arange(len(lengths))) <= tokens:
         assert len(batches) == 1
     again = list(length_batches(lengths, tokens, seed, epoch))
     assert all(map(np.array_equal, again, batches))
+
+
+@given(**SIZES)
+def test_the_batches_of_a_run_are_those_of_its_epochs(
+    lengths: np.ndarray, tokens: int, seed: int, epoch: int
+) -> None:
+    made = LengthBatches(lengths, tokens, seed)
+    for number in (0, epoch, epoch + 1, epoch):
+        wanted = list(length_batches(lengths, tokens, seed, number))
+        if number == 0:
+            assert made.count() == len(wanted)  # before any was asked for
+        for start, shard in ((0, Shard()), (1, Shard(1, 2))):
+            found = list(made.of(number, start, shard))
+            assert made.count() == len(wanted)
+            shares = list(length_batches(lengths, tokens, seed, number, start, shard))
+            assert all(map(np.array_equal, found, shares))
+            assert len(found) == len(shares)
+
+
+def test_the_batches_of_an_epoch_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, numbers = LengthBatches(np.arange(1, 50), 100, 3), []
+
+    def counted(lengths: np.ndarray, tokens: int, seed: int, epoch: int) -> list[np.ndarray]:
+        numbers.append(epoch)
+        return [np.array([0]), np.array([1])]
+
+    monkeypatch.setattr(length_buckets, "_epoch", counted)
+    for epoch in (0, 1, 1, 2):
+        assert len(list(made.of(epoch))) == made.count() == 2
+    assert numbers == [0, 1, 2]
 
 
 @given(**SIZES, world=st.integers(1, 6))

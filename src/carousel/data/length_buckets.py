@@ -57,18 +57,39 @@ def length_batches(
     Raises:
         ValueError: for lengths that are none, no tokens, or a negative start.
     """
-    if start < 0:
-        raise ValueError(f"expected start >= 0, got {start}; batches count from 0")
-    for batch in _epoch(lengths, tokens, seed, epoch)[start:]:
-        yield batch[shard.rank :: shard.world]
+    yield from _shares(_epoch(lengths, tokens, seed, epoch), start, shard)
 
 
-def num_length_batches(lengths: np.ndarray, tokens: int, seed: int, epoch: int) -> int:
-    """Returns how many global batches an epoch has; another epoch may have some more or fewer.
+class LengthBatches:
+    """The batches of a run, an epoch at a time; those of the present epoch are counted at no cost.
 
     Args and errors are ``length_batches``'.
     """
-    return len(_epoch(lengths, tokens, seed, epoch))
+
+    def __init__(self, lengths: np.ndarray, tokens: int, seed: int) -> None:
+        self.lengths, self.tokens, self.seed = lengths, tokens, seed
+        self._epoch, self._batches = -1, list[np.ndarray]()
+
+    def of(self, epoch: int, start: int = 0, shard: Shard = _WHOLE) -> Iterator[np.ndarray]:
+        """Yields what ``length_batches`` does; the epoch is the present one from now on."""
+        yield from _shares(self._of(epoch), start, shard)
+
+    def count(self) -> int:
+        """Returns how many global batches the present epoch has; another may have some more."""
+        return len(self._of(max(self._epoch, 0)))
+
+    def _of(self, epoch: int) -> list[np.ndarray]:
+        if epoch != self._epoch:
+            self._batches = _epoch(self.lengths, self.tokens, self.seed, epoch)
+            self._epoch = epoch
+        return self._batches
+
+
+def _shares(batches: list[np.ndarray], start: int, shard: Shard) -> Iterator[np.ndarray]:
+    if start < 0:
+        raise ValueError(f"expected start >= 0, got {start}; batches count from 0")
+    for batch in batches[start:]:
+        yield batch[shard.rank :: shard.world]
 
 
 def _epoch(lengths: np.ndarray, tokens: int, seed: int, epoch: int) -> list[np.ndarray]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from carousel.data.batching import Shard, derived_seed
-from carousel.data.length_buckets import length_batches, num_length_batches
+from carousel.data.length_buckets import LengthBatches, length_batches
 from carousel.decoding.ctc import best_path, least_frames
 from carousel.tasks.speech_recognition.augmentation import Augmentation
 from carousel.tasks.speech_recognition.network import BLANK, AcousticNetwork
@@ -152,17 +152,15 @@ class RecognitionTask(Task[Batch]):
         self.utterances, self.valid = utterances, valid
         self.frontend, self.symbols, self.augmentation = frontend, symbols, augmentation
         self.seed, self.introduction = run.seed, introduction
-        self.tokens = max(1, round(run.batch_size * float(utterances.lengths.mean())))
+        tokens = max(1, round(run.batch_size * float(utterances.lengths.mean())))
+        self._rows = LengthBatches(utterances.lengths, tokens, run.seed)
         self.metric = "" if valid is None else "cer"
         self._subsampling = network.subsampling
         self._fingerprint = dict(fingerprint or {})
-        self._epoch = 0
 
     def batches(self, epoch: int, start: int, shard: Shard) -> Iterator[Batch | None]:
         """Yields this rank's recordings of each batch."""
-        self._epoch = epoch
-        lengths = self.utterances.lengths
-        for rows in length_batches(lengths, self.tokens, self.seed, epoch, start, shard):
+        for rows in self._rows.of(epoch, start, shard):
             if not len(rows):
                 yield None
                 continue
@@ -179,7 +177,7 @@ class RecognitionTask(Task[Batch]):
 
     def batches_per_epoch(self) -> int:
         """Number of batches of the present epoch."""
-        return num_length_batches(self.utterances.lengths, self.tokens, self.seed, self._epoch)
+        return self._rows.count()
 
     def loss(self, module: Any, batch: Batch) -> tuple[Tensor, float]:
         """Returns the nats of a batch's transcripts, and its recordings."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from carousel.data.batching import Shard
-from carousel.data.length_buckets import length_batches, num_length_batches
+from carousel.data.length_buckets import LengthBatches, length_batches
 from carousel.tasks.translation.data import Corpus
 from carousel.tasks.translation.network import TranslationNetwork, mean_log_probs
 from carousel.tasks.translation.plan import Plan
@@ -106,26 +106,20 @@ class TranslationTask(Task[Batch]):
         assert run.batch_size is not None
         self.module = network
         self.corpus, self.valid, self.plan, self.seed = corpus, valid, plan, run.seed
-        self.tokens = round(run.batch_size * float(corpus.lengths.sum(1).mean()))
+        tokens = round(run.batch_size * float(corpus.lengths.sum(1).mean()))
+        self._rows = LengthBatches(corpus.lengths, tokens, run.seed)
         self.metric = "nats" if len(valid) else ""
         self.source, self.introduction = source, introduction
         self._fingerprint = dict(fingerprint or {})
-        self._counted: tuple[int, int] | None = None  # the epoch, and its batches
-        self._epoch = 0
 
     def batches(self, epoch: int, start: int, shard: Shard) -> Iterator[Batch | None]:
         """Yields this rank's pairs of each batch."""
-        self._epoch = epoch
-        drawn = length_batches(self.corpus.lengths, self.tokens, self.seed, epoch, start, shard)
-        for rows in drawn:
+        for rows in self._rows.of(epoch, start, shard):
             yield make_batch(self.corpus, rows) if len(rows) else None
 
     def batches_per_epoch(self) -> int:
         """Number of batches of the present epoch."""
-        if self._counted is None or self._counted[0] != self._epoch:
-            many = num_length_batches(self.corpus.lengths, self.tokens, self.seed, self._epoch)
-            self._counted = self._epoch, many
-        return self._counted[1]
+        return self._rows.count()
 
     def loss(self, module: Any, batch: Batch) -> tuple[Tensor, float]:
         """Returns the members' mean nats of a batch, with what the options add, and its tokens.
