@@ -215,6 +215,10 @@ class Recordings:
         start, end = float(self.starts[row]), float(self.ends[row])
         return None if math.isnan(start) else start, None if math.isnan(end) else end
 
+    def place(self, row: int) -> tuple[str, float | None, float | None]:
+        """Returns a recording's file, and where in it it begins and ends; see ``span``."""
+        return self.audio[row], *self.span(row)
+
     def take(self, rows: Sequence[int] | np.ndarray) -> Recordings:
         """Returns the recordings at some places, in that order."""
         places = np.asarray(rows, np.int64)

@@ -37,7 +37,6 @@ from carousel.tasks.speech_recognition.transcribing import transcribed_files
 
 WINDOW, MARGIN = 0.5, 0.12  # seconds
 SAID = "ab bad cab dab ad bad ab cab"
-NAN = float("nan")
 STEP = 0.02  # seconds
 PAUSE = 30  # steps
 # Where features are scaled by their own moments these are summed in another order. That and every
@@ -83,7 +82,7 @@ def test_windows_join_to_one_pass(
 ) -> None:
     fitted, path = untaught(remembers=False, **options), written(tmp_path, rate=rate)
     frontend, longest = fitted.frontend, 0
-    x = frontend.plain(path, NAN, NAN)
+    x = frontend.plain(path)
     seen = torch.from_numpy(frontend.seen(frontend.scaled(x, None)))[:, None]
     whole, _ = heard(fitted, seen, torch.tensor([len(x)]))
 

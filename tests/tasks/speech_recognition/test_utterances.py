@@ -17,7 +17,7 @@ from carousel.data.feature_scaling import Moments, with_deltas
 from carousel.data.recordings import Recordings
 from carousel.errors import DataError
 from carousel.tasks.speech_recognition import utterances as utterances_module
-from carousel.tasks.speech_recognition.augmentation import Augmentation
+from carousel.tasks.speech_recognition.augmentation import Augmentation, speed
 from carousel.tasks.speech_recognition.options import RecognitionOptions
 from carousel.tasks.speech_recognition.plan import Plan, make_plan
 from carousel.tasks.speech_recognition.utterances import (
@@ -104,9 +104,8 @@ def test_features_are_those_of_the_files(rows: list[dict[str, Any]]) -> None:
     whole = frontend(made)
     assert whole.width == BINS
     assert whole.frame_seconds == 0.01
-    nan = float("nan")
     for row, x in zip(rows, wanted, strict=True):
-        assert np.array_equal(whole.plain(row["audio"], nan, nan), x)
+        assert np.array_equal(whole.plain(row["audio"]), x)
 
 
 def test_each_recording_is_scaled_by_itself(rows: list[dict[str, Any]]) -> None:
@@ -282,22 +281,53 @@ def test_files_are_read_once_where_memory_allows(
         opened.append(path)
         return read_audio(path, rate, **others)
 
-    made = read(rows)
     wanted = [plain_of(row) for row in rows]
     monkeypatch.setattr(utterances_module, "read_audio", counted)
     most = {"all": 1 << 30, "none": 0, "the first": wanted[0].nbytes}[kept]
     monkeypatch.setattr(utterances_module, "_KEPT_BYTES", most)
+    made = read(rows)
     for _ in range(3):
         for number, x in enumerate(wanted):
             found = made.frames(number, frontend(made))
             np.testing.assert_allclose(found, normal(x, x), **CLOSE)
             found[:] = 7.0  # which is the caller's own, and no part of what is kept
     times = [opened.count(row["audio"]) for row in rows]
-    assert times == {"all": [1] * 5, "none": [3] * 5, "the first": [1, 3, 3, 3, 3]}[kept]
+    # Once to know them, and then where they are not kept.
+    assert times == {"all": [1] * 5, "none": [4] * 5, "the first": [1, 4, 4, 4, 4]}[kept]
     opened.clear()
+    noise = dataclasses.replace(Augmentation.none(), noise_share=1)
     for _ in range(2):  # samples are kept beside features
-        made.frames(0, frontend(made), Augmentation.none(), np.random.default_rng(0))
+        made.frames(0, frontend(made), noise, np.random.default_rng(0))
     assert len(opened) == (1 if kept == "all" else 2)
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.0, 1.1])
+def test_features_at_each_speed_are_computed_once(
+    rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    """They are those of the samples at that speed, and noise is none of what is kept."""
+    made = read(rows)
+    played = dataclasses.replace(Augmentation.none(), speeds=(factor,))
+    noise = dataclasses.replace(played, noise_share=1)
+    samples, _ = soundfile.read(rows[1]["audio"], dtype="float32")
+    wanted = FEATURES.compute(speed(samples, factor))
+
+    def frames(number: int, changes: Augmentation) -> np.ndarray:
+        given = made.take(np.array([2, 1]))  # keeps what the others keep
+        return given.frames(1, frontend(made), changes, np.random.default_rng(number))
+
+    first, loud = frames(0, played), frames(0, noise)
+    np.testing.assert_allclose(first, normal(wanted, wanted), **CLOSE)
+    assert not np.allclose(loud, first, atol=0.1)
+    assert not np.array_equal(loud, frames(1, noise))
+
+    def unexpected(*_: Any) -> Any:
+        raise AssertionError("computed twice")
+
+    monkeypatch.setattr(type(FEATURES), "compute", unexpected)
+    assert np.array_equal(frames(2, played), first)
+    with pytest.raises(AssertionError, match="computed twice"):
+        frames(3, noise)
 
 
 def test_sound_is_changed_before_it_is_scaled_and_hidden_behind(rows: list[dict[str, Any]]) -> None:
@@ -337,7 +367,8 @@ def test_ready_features_are_no_sound_and_only_stretched_and_hidden(tmp_path: Pat
     ("values", "is_ready", "size", "wanted"),
     [
         ({}, False, 40, {"frequency_masks": 2, "frequency_width": 8}),
-        ({"stretching": 0.25}, False, 40, {"speeds": (0.75, 1.0, 1.25)}),
+        ({"stretching": 0.0625}, False, 40, {"speeds": (0.9375, 1.0, 1.0625)}),
+        ({"stretching": 0.25}, False, 40, {"speeds": (0.75, 0.875, 1.0, 1.125, 1.25)}),
         ({"stretching": 0.0}, False, 40, {"speeds": (1.0,), "stretch": 0.0}),
         ({"masking": 0.0}, False, 40, {"time_masks": 0, "frequency_masks": 0}),
         ({"masking": 2.0}, False, 80, {"time_masks": 4, "frequency_masks": 4}),

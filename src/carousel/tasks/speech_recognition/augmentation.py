@@ -10,6 +10,7 @@ Letters: N samples, T frames, F features of a frame.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from carousel.data.extras import import_extra
 from carousel.errors import OptionError
 from carousel.options import option, options
 
+Color = Literal["white", "pink"]
 SLOWEST, FASTEST = 0.5, 2.0  # beyond an octave it is no longer speech that anybody would say
 MOST_DECIBELS = 100.0  # of noise below or above the signal, and of gain
 
@@ -56,7 +58,7 @@ def noisy(
     rng: np.random.Generator,
     *,
     decibels: float,
-    color: Literal["white", "pink"] = "white",
+    color: Color = "white",
 ) -> Float32[np.ndarray, " N"]:
     """Adds noise of a given strength; silence stays as it is.
 
@@ -83,9 +85,7 @@ def noisy(
     return (samples + noise).astype(np.float32)
 
 
-def made_noise(
-    number: int, rng: np.random.Generator, color: Literal["white", "pink"]
-) -> Float64[np.ndarray, " N"]:
+def made_noise(number: int, rng: np.random.Generator, color: Color) -> Float64[np.ndarray, " N"]:
     """Returns so many samples of noise, (N,); see ``noisy`` for the colours."""
     noise = rng.standard_normal(number)
     if color == "white" or number == 0:
@@ -199,6 +199,41 @@ def masked(
     return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What happens to the samples of one utterance.
+
+    Attributes:
+        speed: how fast they are played.
+        gain: by how many decibels they may become louder or softer.
+        decibels: signal-to-noise ratio of the noise that is added; None adds none.
+        color: of the noise.
+    """
+
+    speed: float
+    gain: float = 0.0
+    decibels: float | None = None
+    color: Color = "white"
+
+    @property
+    def is_of_speed_alone(self) -> bool:
+        """Whether the same samples are the same again after it, whatever is drawn."""
+        return self.decibels is None and not self.gain
+
+    def applied(
+        self, samples: Float32[np.ndarray, " N"], rng: np.random.Generator
+    ) -> Float32[np.ndarray, " M"]:
+        """Returns the samples (N,) at another speed, then with noise, then gain.
+
+        Raises:
+            MissingDependencyError: where soxr is not installed and the speed changes.
+        """
+        samples = speed(samples, self.speed)
+        if self.decibels is not None:
+            samples = noisy(samples, rng, decibels=self.decibels, color=self.color)
+        return gained(samples, rng, decibels=self.gain) if self.gain else samples
+
+
 @options
 class Augmentation:
     """How strongly recordings are changed while a recogniser learns.
@@ -310,12 +345,16 @@ class Augmentation:
         Raises:
             MissingDependencyError: where soxr is not installed and the speed changes.
         """
-        samples = speed(samples, self.speeds[rng.integers(len(self.speeds))])
-        if rng.random() < self.noise_share:
-            decibels = rng.uniform(self.least_snr, self.most_snr)
-            color: Literal["white", "pink"] = "white" if rng.random() < 0.5 else "pink"
-            samples = noisy(samples, rng, decibels=decibels, color=color)
-        return gained(samples, rng, decibels=self.gain) if self.gain else samples
+        return self.drawn(rng).applied(samples, rng)
+
+    def drawn(self, rng: np.random.Generator) -> Change:
+        """Draws what will happen to the samples of an utterance."""
+        factor = self.speeds[rng.integers(len(self.speeds))]
+        if rng.random() >= self.noise_share:
+            return Change(speed=factor, gain=self.gain)
+        decibels = rng.uniform(self.least_snr, self.most_snr)
+        color: Color = "white" if rng.random() < 0.5 else "pink"
+        return Change(speed=factor, gain=self.gain, decibels=decibels, color=color)
 
     def features(
         self, x: Float32[np.ndarray, "T F"], rng: np.random.Generator

@@ -6,7 +6,6 @@ sees, B copies of the recording, V symbols with the blank.
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,9 +108,7 @@ def _plain(
         end = audio_facts(sound).seconds if chosen.end is None else chosen.end
         if (seconds := end - (chosen.start or 0.0)) > LONGEST:  # refused before it is read
             raise _too_long(seconds, sound)
-    return fitted.frontend.plain(
-        str(sound), *(math.nan if time is None else time for time in times)
-    )
+    return fitted.frontend.plain(str(sound), *times)
 
 
 def _too_long(seconds: float, source: str | Path | None = None) -> DataError:

@@ -95,9 +95,8 @@ def transcribed_files(
                 f"option 'best' is for recordings of up to {LONGEST:g} s, "
                 f"which are searched whole, got {group[is_long.index(True)]}; leave it out"
             )
-        nowhere = float("nan")
         short = [
-            fitted.frontend.plain(path, nowhere, nowhere)
+            fitted.frontend.plain(path)
             for path, long in zip(group, is_long, strict=True)
             if not long
         ]

@@ -5,8 +5,8 @@ Letters: N recordings, T frames, F features of a frame, D features that the netw
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -17,12 +17,13 @@ from carousel.data.feature_scaling import Moments, RunningScale, scaled, with_de
 from carousel.data.ready_features import read_features
 from carousel.data.recordings import Recordings
 from carousel.errors import DataError
-from carousel.tasks.speech_recognition.augmentation import Augmentation, made_noise
+from carousel.tasks.speech_recognition.augmentation import Augmentation, Change, Color, made_noise
 from carousel.tasks.speech_recognition.plan import READY, Plan
 
 BROKEN = "broken audio"
 READY_SECONDS = 0.01  # from frame to frame of ready features, which do not say it
 _SLACK = 10  # frames by which a part may reach over the end, as it may of sound
+_FAR = 0.1  # from one speed to the next
 RUNNING_WEIGHT = 300.0  # frames that the training data's moments count as in a running scale
 _KEPT_BYTES = 1 << 30  # of samples and features that are kept; others are read each time
 
@@ -55,13 +56,15 @@ class Frontend:
         """Seconds from one frame to the next."""
         return READY_SECONDS if self.features is None else self.features.frame_seconds
 
-    def plain(self, path: str, start: float, end: float) -> Float32[np.ndarray, "T F"]:
+    def plain(
+        self, path: str, start: float | None = None, end: float | None = None
+    ) -> Float32[np.ndarray, "T F"]:
         """Returns the features of a file, or of a part of it, as they are.
 
         Args:
             path: of the recording, or of ready features.
-            start: where it begins, in seconds; NaN for the file's beginning.
-            end: where it ends, in seconds; NaN for the file's end.
+            start: where it begins, in seconds; None for the file's beginning.
+            end: where it ends, in seconds; None for the file's end.
 
         Raises:
             DataError: for what cannot be read.
@@ -92,15 +95,18 @@ def features_of(plan: Plan) -> AcousticFeatures | None:
 
 
 def plain_features(
-    features: AcousticFeatures | None, path: str, start: float, end: float, size: int | None
+    features: AcousticFeatures | None,
+    path: str,
+    start: float | None,
+    end: float | None,
+    size: int | None,
 ) -> Float32[np.ndarray, "T F"]:
     """Returns features of a file or a part of it; see ``Frontend.plain``."""
-    begin, stop = (None if np.isnan(value) else value for value in (start, end))
     if features is not None:
-        return features.compute(read_audio(path, features.rate, start=begin, end=stop))
+        return features.compute(read_audio(path, features.rate, start=start, end=end))
     x = read_features(path, size=size)
-    first = 0 if begin is None else round(begin / READY_SECONDS)
-    last = len(x) if stop is None else round(stop / READY_SECONDS)
+    first = 0 if start is None else round(start / READY_SECONDS)
+    last = len(x) if end is None else round(end / READY_SECONDS)
     if not (first < min(last, len(x)) and last <= len(x) + _SLACK):
         raise DataError(
             f"expected a part of the file, which ends at {len(x) * READY_SECONDS:g} s, got "
@@ -119,6 +125,32 @@ def unreadable(error: DataError, recordings: Recordings, row: int) -> DataError:
     )
 
 
+# A file, from where to where in it, and at which speed its features are; None for its samples.
+_Key = tuple[str, float | None, float | None, float | None]
+
+
+class _Memory:
+    """Samples and features that have been read, as many as there is room for."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[_Key, np.ndarray] = {}
+        self._bytes = 0
+
+    def keep(self, key: _Key, array: np.ndarray) -> None:
+        """Keeps an array, where there is room."""
+        if key not in self._arrays and self._bytes + array.nbytes <= _KEPT_BYTES:
+            self._bytes += array.nbytes
+            self._arrays[key] = array
+
+    def get(self, key: _Key, read: Callable[[], np.ndarray]) -> np.ndarray:
+        """Returns what is kept, or reads it and keeps it."""
+        found = self._arrays.get(key)
+        if found is None:
+            found = read()
+            self.keep(key, found)
+        return found
+
+
 class Utterances:
     """Recordings that have been read once, and are kept where memory allows.
 
@@ -128,6 +160,7 @@ class Utterances:
         lengths: (N,) frames of each.
         moments: of each recording.
         size: F.
+        memory: what is kept of them, which others may share.
     """
 
     def __init__(
@@ -137,12 +170,12 @@ class Utterances:
         lengths: Int64[np.ndarray, " N"],
         moments: list[Moments | None],
         size: int,
+        memory: _Memory | None = None,
     ) -> None:
         self.recordings, self.features = recordings, features
         self.lengths, self.size = lengths, size
         self._moments = moments
-        self._kept: dict[tuple[str, int], np.ndarray] = {}
-        self._bytes = 0
+        self._memory = _Memory() if memory is None else memory
         self._of_speaker: dict[str, Moments] = {}
         for speaker, own in zip(recordings.speakers, moments, strict=True):
             if speaker and own is not None:
@@ -169,23 +202,19 @@ class Utterances:
         Raises:
             DataError: names the file, and the line that names it.
         """
+        memory = _Memory()
         kept: list[int] = []
         lengths: list[int] = []
         moments: list[Moments | None] = []
         for row in range(len(recordings)):
             try:
-                x = plain_features(
-                    features,
-                    recordings.audio[row],
-                    float(recordings.starts[row]),
-                    float(recordings.ends[row]),
-                    size,
-                )
+                x = plain_features(features, *recordings.place(row), size)
             except DataError as error:
                 if skip_broken:
                     continue
                 raise unreadable(error, recordings, row) from error
             size = x.shape[1]
+            memory.keep((*recordings.place(row), 1.0), x)
             kept.append(row)
             lengths.append(len(x))
             moments.append(Moments.of([x]) if len(x) else None)
@@ -200,7 +229,7 @@ class Utterances:
         found = recordings.take(kept)
         if left_out:
             found = replace(found, removed={**found.removed, BROKEN: left_out})
-        return cls(found, features, np.array(lengths, np.int64), moments, size)
+        return cls(found, features, np.array(lengths, np.int64), moments, size, memory)
 
     def __len__(self) -> int:
         return len(self.recordings)
@@ -213,6 +242,7 @@ class Utterances:
             self.lengths[rows],
             [self._moments[row] for row in rows.tolist()],
             self.size,
+            self._memory,
         )
         own._of_speaker = self._of_speaker
         return own
@@ -247,8 +277,7 @@ class Utterances:
         """
         if augmentation is not None and self.features is not None:
             assert rng is not None
-            samples = augmentation.samples(self._samples(row), rng)
-            x = self.features.compute(samples)
+            x = self._changed(row, self.features, augmentation.drawn(rng), rng)
         else:
             x = self._plain(row)
         own = self._of_speaker.get(self.recordings.speakers[row])
@@ -278,37 +307,36 @@ class Utterances:
             plain = (frontend.moments.mean + (x if loudness else 0.0 * x)).astype(np.float32)
         else:
             number = round(length * self.features.frame_seconds * self.features.rate)
-            color: Literal["white", "pink"] = "white" if rng.random() < 0.5 else "pink"
+            color: Color = "white" if rng.random() < 0.5 else "pink"
             samples = (loudness * made_noise(number, rng, color)).astype(np.float32)
             plain = self.features.compute(samples)
         return frontend.seen(frontend.scaled(plain, None))
 
     def _plain(self, row: int) -> np.ndarray:
-        start, end = float(self.recordings.starts[row]), float(self.recordings.ends[row])
-        return self._cached(
-            ("features", row),
-            lambda: plain_features(
-                self.features, self.recordings.audio[row], start, end, self.size
-            ),
+        place = self.recordings.place(row)
+        return self._memory.get(
+            (*place, 1.0), lambda: plain_features(self.features, *place, self.size)
         )
 
-    def _samples(self, row: int) -> np.ndarray:
-        assert self.features is not None
-        rate = self.features.rate
-        begin, stop = self.recordings.span(row)
-        return self._cached(
-            ("samples", row),
-            lambda: read_audio(self.recordings.audio[row], rate, start=begin, end=stop),
-        )
+    def _changed(
+        self, row: int, features: AcousticFeatures, change: Change, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Returns the features of changed samples; of those played at a speed they are kept."""
 
-    def _cached(self, key: tuple[str, int], read: Any) -> np.ndarray:
-        if key not in self._kept:
-            found: np.ndarray = read()
-            if self._bytes + found.nbytes > _KEPT_BYTES:
-                return found
-            self._bytes += found.nbytes
-            self._kept[key] = found
-        return self._kept[key]
+        def computed() -> np.ndarray:
+            return features.compute(change.applied(self._samples(row, features.rate), rng))
+
+        if not change.is_of_speed_alone:
+            return computed()
+        if change.speed == 1.0:
+            return self._plain(row)
+        return self._memory.get((*self.recordings.place(row), change.speed), computed)
+
+    def _samples(self, row: int, rate: int) -> np.ndarray:
+        audio, start, end = place = self.recordings.place(row)
+        return self._memory.get(
+            (*place, None), lambda: read_audio(audio, rate, start=start, end=end)
+        )
 
 
 def augmentation_of(plan: Plan, size: int) -> Augmentation:
@@ -318,7 +346,7 @@ def augmentation_of(plan: Plan, size: int) -> Augmentation:
     bands = size if plan.features == "log_mel" else 0
     masks = max(1, round(2 * plan.masking)) if plan.masking else 0
     return Augmentation(
-        speeds=(1.0,) if ready or not spread else (1 - spread, 1.0, 1 + spread),
+        speeds=(1.0,) if ready or not spread else _speeds(spread),
         noise_share=0.0 if ready else plan.noise,
         gain=0.0 if ready or plan.scaling != "running" else 6.0,
         stretch=spread if ready else 0.0,
@@ -326,3 +354,9 @@ def augmentation_of(plan: Plan, size: int) -> Augmentation:
         frequency_masks=masks if bands else 0,
         frequency_width=max(1, round(bands * 15 / 80)),
     )
+
+
+def _speeds(spread: float) -> tuple[float, ...]:
+    """Returns Ko's three speeds, and two between them where they lie far apart."""
+    between = (1 - spread / 2, 1 + spread / 2) if spread > _FAR else ()
+    return tuple(sorted((1 - spread, 1.0, 1 + spread, *between)))
