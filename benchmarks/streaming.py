@@ -29,7 +29,19 @@ from carousel.tasks.speech_recognition import Recognizer
 from carousel.tasks.speech_recognition.scores import Counts, word_counts
 from carousel.training import RunOptions
 
-OPTIONS: dict[str, Any] = {"streaming": True, "holdout": 0.0}
+# As in digits.py, with more cells for the one direction.
+OPTIONS: dict[str, Any] = {
+    "streaming": True,
+    "holdout": 0.0,
+    "subsampling": 4,
+    "hidden_size": 256,
+    "channels": 128,
+    "input_dropout": 0.1,
+    "hidden_dropout": 0.2,
+    "output_dropout": 0.2,
+    "masking": 0.8,
+    "noise": 0.2,
+}
 RUN: dict[str, Any] = {"max_minutes": 15.0}
 STRINGS, SCORED = 3_000, 300
 CHUNK = 0.1  # seconds
