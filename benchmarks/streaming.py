@@ -35,6 +35,7 @@ OPTIONS: dict[str, Any] = {
     "holdout": 0.0,
     "subsampling": 4,
     "hidden_size": 256,
+    "num_layers": 3,
     "channels": 128,
     "input_dropout": 0.1,
     "hidden_dropout": 0.2,

@@ -6,10 +6,13 @@ the test, transcribed once by each version of this script.
 
 By that order every recording of the training part begins with NO and most of the test with YES.
 What is trained on these recordings alone need not hear the first word, nor write any word where it
-is said: it had 14.2 % errors, most of them a NO before the first word. So it also learns from the
-same words in any order: recordings are cut in the pauses, where as many words are found as were
-said, about as far from one another, and joined anew. ``--validation`` leaves out a fifth of the
-training part at a time, and scores it as it is and with its words in any order.
+is said: an earlier version of this script had 14.2 % errors in the test, most of them a NO before
+the first word. So it now also learns from the same words in any order: recordings are cut in the
+pauses, where as many words are found as were said, about as far from one another, and joined anew.
+That was chosen with ``--validation``, which leaves out a fifth of the training part at a time, and
+scores it as it is and with its words in any order: in four of five parts no word was wrong, in the
+fifth, again and again, two that had been said once. No error in 232 words is less than 1.3 % with
+95 % confidence.
 
     wer                     % of the 232 words; icefall's recipe: 0.42
     seconds                 of training
@@ -32,9 +35,9 @@ from _harness import Outcome, Table, data_path, run
 from carousel.tasks.speech_recognition import Recognizer
 from carousel.training import RunOptions
 
-# Few cells that read one frame in four leave the blank's plateau within the minute, and strings of
-# up to four words do so three times as soon as strings of eight. What follows a word says nothing
-# of the next here, so that no n-grams are counted.
+# Few cells that read one frame in four leave the blank's plateau within the minute, and sooner with
+# strings of up to four words (300 steps) than of up to eight (600 to 1,200, or never). What follows
+# a word says nothing of the next here, so that no n-grams are counted.
 OPTIONS: dict[str, Any] = {
     "holdout": 0.0,
     "ngram": 0,
@@ -185,6 +188,7 @@ def _strings(
     folder.mkdir()
     rng = np.random.default_rng(seed)
     words = [word for cut in cuts for word in cut.words]
+    assert words, "no recording falls into as many words as were said"
     found = []
     for place in range(number):
         chosen = [

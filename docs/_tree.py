@@ -37,6 +37,7 @@ OTHERS = {
     "pyproject.toml": "build, extras, and every tool's settings",
     "src/carousel/": "the table of contents: public names, loaded on first use",
     "src/carousel/data/sample_files/": "the samples themselves, which ship in the wheel",
+    "src/carousel/data/sample_files/spoken-digits/": "six speakers, and a table of what is where",
     "src/carousel/inspection/page_files/": "the page in a browser: frame, style sheet, script",
     "tests/": "mirrors src/carousel file by file",
 }

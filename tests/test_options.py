@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from pathlib import Path, PurePosixPath
+import os
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -49,16 +50,20 @@ def test_a_whole_number_is_a_number() -> None:
 class Shelf:
     """Options of which one is a folder."""
 
-    folder: str | None = option(default=None, help="where it stands")
+    folder: str | os.PathLike[str] | None = option(default=None, help="where it stands")
+    name: str = option(default="", help="what it is called")
 
 
 def test_a_path_is_text() -> None:
     place = Path("a") / "b"
-    made = Shelf(**cast(Any, {"folder": place}))
+    made = Shelf(folder=place)
     assert made.folder == str(place)
     assert type(made.folder) is str
-    with pytest.raises(OptionError, match=r"'litres' expects .*, got PurePosixPath"):
-        Kettle(litres=cast(Any, PurePosixPath("a")))
+    assert Shelf(folder="c").folder == "c"
+    with pytest.raises(OptionError, match="'folder' expects text, got 3"):
+        Shelf(folder=cast(Any, 3))
+    with pytest.raises(OptionError, match="'name' expects text, got "):  # which is no folder
+        Shelf(name=cast(Any, place))
 
 
 def test_they_are_frozen() -> None:

@@ -108,6 +108,8 @@ def _checked(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any
     if value is None and type(None) in allowed:
         return None
     plain = next(candidate for candidate in allowed if candidate is not type(None))
+    if isinstance(value, os.PathLike) and os.PathLike[str] in allowed:
+        value = os.fspath(value)
     value = _converted(name, value, plain, limits)
     if limits.get("choices") and value not in limits["choices"]:
         raise OptionError(f"{name}: " + unknown_name("choice", str(value), limits["choices"]))
@@ -128,8 +130,6 @@ def _converted(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> A
         return int(value)  # such as NumPy's
     if kind is float and isinstance(value, numbers.Real) and not is_bool:
         return float(value)
-    if kind is str and isinstance(value, os.PathLike):
-        value = os.fspath(value)
     if (is_bool and kind is not bool) or not isinstance(value, kind):
         raise OptionError(expected)
     return value

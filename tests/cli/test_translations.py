@@ -88,7 +88,7 @@ def test_a_person_gets_each_line_back_and_a_bad_one_ends_all(model: str) -> None
         process.stdin.write("a\0b\n")
         process.stdin.flush()
         assert process.stderr.read().startswith(
-            "carousel: error: the sentences to translate, line 3: expected text, got a NUL"
+            "carousel: error: standard input, line 3: expected text, got a NUL"
         )
         assert process.stdout.read() == ""
         assert process.wait() == 2
@@ -192,12 +192,12 @@ def test_warnings_of_many_lines_are_counted(model: str, sentences: str, capsys: 
 def test_a_line_that_cannot_be_is_named_by_its_file(
     model: str, sentences: str, monkeypatch: pytest.MonkeyPatch, capsys: Out
 ) -> None:
-    content = "the cat.\n" + "the " * 10_000
+    content = "the " * 10_000 + "\nthe cat.\n"
     Path(sentences).write_text(content, encoding="utf-8")
-    assert f"{sentences}, line 2: " in refused(capsys, "predict", model, sentences)
+    assert f"{sentences}, line 1: " in refused(capsys, "predict", model, sentences)
     typed(monkeypatch, content.encode())
-    assert "standard input, line 2: " in refused(capsys, "predict", model)
-    assert "--text, line 2: " in refused(capsys, "predict", model, "--text", content)
+    assert "standard input, line 1: " in refused(capsys, "predict", model)
+    assert "--text, line 1: " in refused(capsys, "predict", model, "--text", content)
 
 
 def test_a_terminal_is_shown_how_much_is_done(

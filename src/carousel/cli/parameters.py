@@ -118,7 +118,7 @@ def _parameter(same: Sequence[tuple[str, dataclasses.Field[Any], Any]]) -> inspe
         field.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=inspect.Parameter.empty if required else field.default,
-        annotation=Annotated[kind, parameter],
+        annotation=Annotated[_typed(kind), parameter],
     )
 
 
@@ -135,6 +135,11 @@ def _help(field: dataclasses.Field[Any]) -> str:
         facts.append(f"default {words}")
     phrase: str = field.metadata["help"]
     return f"{phrase} ({'; '.join(facts)})" if facts else phrase
+
+
+def _typed(kind: Any) -> Any:
+    """Returns what an option is on a command line, where a path is text."""
+    return str | None if os.PathLike[str] in typing.get_args(kind) else kind
 
 
 def _plain(kind: Any) -> Any:

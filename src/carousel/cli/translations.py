@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,13 @@ def translate(
     is_counted = total > 1 and (out is not None or not sys.stdout.isatty())
     found = translator.stream(lines, max_tokens=max_tokens, search=search, source=source)
     written: list[str] = []
-    guessed = 0
-    with counted("sentences") if is_counted else contextlib.nullcontext() as progress:
+    with (
+        counted("sentences") if is_counted else contextlib.nullcontext() as progress,
+        _guesses(all_of_them=not total) as warn,
+    ):
         for number, one in enumerate(found, start=1):
             if one.unseen:
-                guessed += 1
-                if guessed <= _WARNED:
-                    _warn(number, one.unseen)
+                warn(number, one.unseen)
             if plot is not None:
                 one.plot(plot)
             text = _shown(number, one, search, as_json=as_json)
@@ -92,12 +92,6 @@ def translate(
                 progress(number, total)
             if getattr(sys.stdout, "failed", False):  # the reader has left
                 return
-    if (more := guessed - _WARNED) > 0:
-        print(
-            f"carousel: warning: {more:,} more {'line has' if more == 1 else 'lines have'} "
-            f"characters that the training sentences never had",
-            file=sys.stderr,
-        )
     if out is not None:
         write_atomically(out, "".join(f"{text}\n" for text in written).encode())
         print(f"wrote {len(written):,} lines to {out}", file=sys.stderr)
@@ -110,6 +104,29 @@ def _shown(number: int, one: Any, beam: BeamOptions, *, as_json: bool) -> str:
     if beam.best == 1:
         return str(one)
     return "\n".join(f"{number}\t{each.score:.4f}\t{each}" for each in (one, *one.others))
+
+
+@contextlib.contextmanager
+def _guesses(all_of_them: bool) -> Iterator[Callable[[int, str], None]]:
+    """Warns of lines with characters that training lacked, and at the end says how many more."""
+    guessed = 0
+
+    def warn(number: int, unseen: str) -> None:
+        nonlocal guessed
+        guessed += 1
+        if all_of_them or guessed <= _WARNED:
+            _warn(number, unseen)
+
+    try:
+        yield warn
+    finally:
+        more = 0 if all_of_them else guessed - _WARNED
+        if more > 0:
+            print(
+                f"carousel: warning: {more:,} more {'line has' if more == 1 else 'lines have'} "
+                f"characters that the training sentences never had",
+                file=sys.stderr,
+            )
 
 
 def _warn(number: int, unseen: str) -> None:

@@ -95,7 +95,7 @@ class ModelFolder:
         if task is not None and config["task"] != task:
             raise ModelError(
                 f"{path}: expected a model for {task}, got one for {config['task']}; "
-                f"give one for {task}; carousel.load opens any"
+                f"give one for {task}"
             )
         contents = {name: _read_whole(path, name, want) for name, want in config["files"].items()}
         try:

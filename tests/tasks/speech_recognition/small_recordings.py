@@ -22,6 +22,7 @@ SMALL: dict[str, Any] = {
     "hidden_size": 16,
     "num_layers": 1,
     "channels": 8,
+    "subsampling": 2,
     "mel_filters": 12,
     "input_dropout": 0.0,
     "hidden_dropout": 0.0,

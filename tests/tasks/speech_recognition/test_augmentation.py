@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ def some_features(frames: int, size: int, seed: int = 2) -> np.ndarray:
 def decibels_of(signal: np.ndarray, noise: np.ndarray) -> float:
     power = [np.mean(np.square(each.astype(np.float64))) for each in (signal, noise)]
     return float(10 * np.log10(power[0] / power[1]))
+
+
+def changed(how: Augmentation, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return how.drawn(rng).applied(samples, rng)
 
 
 MASKS = {
@@ -259,13 +264,13 @@ def test_none_changes_nothing_and_draws_nothing_that_shows() -> None:
     x, samples = some_features(30, 5), tone(440, 0.1)
     for seed in range(20):
         assert (nothing.features(x, generator(seed)) == x).all()
-        assert (nothing.samples(samples, generator(seed)) == samples).all()
+        assert (changed(nothing, samples, generator(seed)) == samples).all()
 
 
 def test_one_generator_gives_one_result() -> None:
     some = Augmentation()
     x, samples = some_features(80, 40), tone(440, 0.2)
-    for apply, given_one in ((some.features, x), (some.samples, samples)):
+    for apply, given_one in ((some.features, x), (partial(changed, some), samples)):
         found = [apply(given_one, generator(seed)) for seed in range(20)]
         again = [apply(given_one, generator(seed)) for seed in range(20)]
         assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
@@ -281,12 +286,12 @@ def test_each_strength_does_what_it_says() -> None:
     off |= {"time_masks": 0, "frequency_masks": 0}
     rng = generator()
     faster = Augmentation(**{**off, "speeds": (0.8, 1.25)})
-    lengths = [len(faster.samples(samples, rng)) for _ in range(100)]
+    lengths = [len(changed(faster, samples, rng)) for _ in range(100)]
     assert set(lengths) == {4_000, 2_560}
     assert 30 < lengths.count(4_000) < 70
 
     noise = Augmentation(**{**off, "noise_share": 0.4, "least_snr": 5, "most_snr": 20})
-    added = [noise.samples(samples, rng) - samples for _ in range(300)]
+    added = [changed(noise, samples, rng) - samples for _ in range(300)]
     ratios = [decibels_of(samples, each) for each in added if each.any()]
     assert 80 < len(ratios) < 160
     assert 4.9 < min(ratios) < 6
@@ -298,7 +303,7 @@ def test_each_strength_does_what_it_says() -> None:
     assert low[low < 0.7] == pytest.approx(0.5, abs=0.1)
 
     louder = Augmentation(**{**off, "gain": 3.0})
-    gains = [np.abs(louder.samples(samples, rng)).max() for _ in range(100)]
+    gains = [np.abs(changed(louder, samples, rng)).max() for _ in range(100)]
     assert 10 ** (-3 / 20) - 1e-3 < min(gains) < 0.8 < 1.3 < max(gains) < 10 ** (3 / 20) + 1e-3
 
     x = some_features(100, 12)
@@ -328,7 +333,7 @@ def test_noise_comes_after_speed_and_has_the_whole_spectrum() -> None:
     """Noise that was slowed, too, would have nothing in the upper half of the spectrum."""
     samples = tone(440, 1)
     slow = Augmentation(speeds=(0.5,), noise_share=1, least_snr=0, most_snr=0, gain=0)
-    found = slow.samples(samples, generator(3))
+    found = changed(slow, samples, generator(3))
     added = np.abs(np.fft.rfft(found - speed(samples, 0.5))) ** 2
     assert added[-len(added) // 4 :].mean() > 0.01 * added.mean()
 
@@ -337,7 +342,7 @@ def test_little_is_augmented_too() -> None:
     some = Augmentation(noise_share=1)
     for number in (0, 1, 2):
         for seed in range(20):
-            samples = some.samples(np.ones(number, np.float32), generator(seed))
+            samples = changed(some, np.ones(number, np.float32), generator(seed))
             assert len(samples) >= min(number, 1)
             assert np.isfinite(samples).all()
             found = some.features(some_features(number, 3), generator(seed))
@@ -375,4 +380,4 @@ def test_soxr_is_needed_only_where_the_speed_changes(monkeypatch: pytest.MonkeyP
     samples = tone(440, 0.01)
     with pytest.raises(MissingDependencyError, match=r"'soxr'.*carousel-lstm\[speech\]"):
         speed(samples, 0.9)
-    assert len(Augmentation(speeds=(1.0,)).samples(samples, generator())) == len(samples)
+    assert len(changed(Augmentation(speeds=(1.0,)), samples, generator())) == len(samples)

@@ -14,7 +14,7 @@ from carousel.tasks.speech_recognition.options import RecognitionOptions
 from carousel.tasks.speech_recognition.plan import READY, Plan, make_plan
 from carousel.training import RunOptions
 
-SHORT, LONG = 0.25, 0.26  # hours: the last of the one band, and the first of the other
+SHORT, LONG = 0.5, 0.51  # hours: the last of the one band, and the first of the other
 
 
 def planned(

@@ -337,16 +337,6 @@ class Augmentation:
         """Returns the one that changes nothing."""
         return cls(speeds=(1.0,), noise_share=0, gain=0, stretch=0, time_masks=0, frequency_masks=0)
 
-    def samples(
-        self, samples: Float32[np.ndarray, " N"], rng: np.random.Generator
-    ) -> Float32[np.ndarray, " M"]:
-        """Returns the samples (N,) of an utterance at another speed, then with noise, then gain.
-
-        Raises:
-            MissingDependencyError: where soxr is not installed and the speed changes.
-        """
-        return self.drawn(rng).applied(samples, rng)
-
     def drawn(self, rng: np.random.Generator) -> Change:
         """Draws what will happen to the samples of an utterance."""
         factor = self.speeds[rng.integers(len(self.speeds))]

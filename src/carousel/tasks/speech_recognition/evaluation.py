@@ -88,6 +88,7 @@ def evaluate_recordings(
 ) -> Report:
     """Transcribes recordings and scores the transcripts; see ``Recognizer.evaluate``."""
     import_extra("jiwer", "speech")  # whose lack should be known before the work, not behind it
+    begun = time.perf_counter()
     utterances = Utterances.read(
         recordings,
         fitted.frontend.features,
@@ -96,7 +97,6 @@ def evaluate_recordings(
     )
     if broken := utterances.recordings.removed.get(BROKEN, 0):
         notes += (f"{broken:,} recordings left out: {BROKEN}.",)
-    begun = time.perf_counter()
     found: dict[int, Transcript] = {}
     frame_seconds = fitted.frontend.frame_seconds
     for batch, log_probs, steps in read_all(

@@ -74,7 +74,9 @@ def fitted_to(
         rate = options.rate or 0
     draft, _ = make_plan(options, hours=0.0, rate=rate or 1, is_ready=ready)
     features = features_of(draft)
-    heard = Utterances.read(training, features, skip_broken=options.skip_broken)
+    heard = Utterances.read(
+        training, features, skip_broken=options.skip_broken, keeps=draft.scaling != "running"
+    )
     seconds = READY_SECONDS if features is None else features.frame_seconds
     plan, defaults = make_plan(
         options,

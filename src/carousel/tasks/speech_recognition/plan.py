@@ -68,21 +68,21 @@ class _Defaults:
     """What is taken where an option is left open; docs/speech-recognition.md has the comparison."""
 
     hidden_size: int
-    num_layers: int
-    channels: int = 192
-    subsampling: int = 2
-    input_dropout: float = 0.2
-    hidden_dropout: float = 0.3
-    output_dropout: float = 0.3
+    channels: int
+    subsampling: int
+    output_dropout: float
+    num_layers: int = 2
+    input_dropout: float = 0.1
+    hidden_dropout: float = 0.2
     weight_dropout: float = 0.0
-    masking: float = 1.0
+    masking: float = 0.5
     stretching: float = 0.1
     noise: float = 0.3
 
 
-_SMALL = _Defaults(hidden_size=256, num_layers=2)
-_LARGE = _Defaults(hidden_size=384, num_layers=3)
-_SMALL_HOURS = 0.25  # up to which a small network is taken
+_SMALL = _Defaults(hidden_size=192, channels=128, subsampling=4, output_dropout=0.2)
+_LARGE = _Defaults(hidden_size=384, channels=192, subsampling=2, output_dropout=0.3)
+_SMALL_HOURS = 0.5  # up to which a small network is taken
 _RUN = {
     "optimizer": "adamw",
     "learning_rate": 3e-3,

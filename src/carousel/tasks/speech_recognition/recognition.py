@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,7 +54,7 @@ class ListeningOptions:
         low=-100.0,
         high=100.0,
     )
-    language_model: str | None = option(
+    language_model: str | os.PathLike[str] | None = option(
         default=None,
         help="folder of a language model over words or characters, fitted by carousel, that scores "
         "the words in place of those that the transcripts of training have counted",
@@ -204,7 +205,7 @@ class Search:
         )
 
 
-def _stamp(folder: str | None) -> tuple[int, int] | None:
+def _stamp(folder: str | os.PathLike[str] | None) -> tuple[int, int] | None:
     """Returns what tells a saved model from one that takes its place; None where there is none."""
     try:
         found = None if folder is None else (Path(folder).expanduser() / CONFIG).stat()
@@ -231,7 +232,7 @@ def search_parts(
         # Only here, because most recognisers do without.
         from carousel.tasks.speech_recognition.neural_language import neural_scorer
 
-        scorer = neural_scorer(listening.language_model, lexicon, fitted.symbols, bonus)
+        scorer = neural_scorer(os.fspath(listening.language_model), lexicon, fitted.symbols, bonus)
     elif lexicon is not None:
         counted = None if fitted.ngrams is None else CountedWords(fitted.ngrams)
         scorer = WordScorer(lexicon, counted, len(fitted.symbols), bonus)

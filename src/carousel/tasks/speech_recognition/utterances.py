@@ -17,7 +17,7 @@ from carousel.data.feature_scaling import Moments, RunningScale, scaled, with_de
 from carousel.data.ready_features import read_features
 from carousel.data.recordings import Recordings
 from carousel.errors import DataError
-from carousel.tasks.speech_recognition.augmentation import Augmentation, Change, Color, made_noise
+from carousel.tasks.speech_recognition.augmentation import Augmentation, Color, made_noise
 from carousel.tasks.speech_recognition.plan import READY, Plan
 
 BROKEN = "broken audio"
@@ -114,7 +114,8 @@ def plain_features(
             f"seconds",
             source=path,
         )
-    return x[first:last]
+    part: np.ndarray = x[first:last]
+    return part.copy() if len(part) < len(x) else part  # which would keep the whole file
 
 
 def unreadable(error: DataError, recordings: Recordings, row: int) -> DataError:
@@ -190,6 +191,7 @@ class Utterances:
         *,
         size: int | None = None,
         skip_broken: bool = False,
+        keeps: bool = True,
     ) -> Utterances:
         """Reads recordings.
 
@@ -198,6 +200,7 @@ class Utterances:
             features: of samples; None where features are ready.
             size: F, where it is known; ready features of another are refused.
             skip_broken: whether what cannot be read is left out and counted, not refused.
+            keeps: whether features are kept; where gain changes them all, samples have the room.
 
         Raises:
             DataError: names the file, and the line that names it.
@@ -214,7 +217,8 @@ class Utterances:
                     continue
                 raise unreadable(error, recordings, row) from error
             size = x.shape[1]
-            memory.keep((*recordings.place(row), 1.0), x)
+            if keeps:
+                memory.keep((*recordings.place(row), 1.0), x)
             kept.append(row)
             lengths.append(len(x))
             moments.append(Moments.of([x]) if len(x) else None)
@@ -277,7 +281,7 @@ class Utterances:
         """
         if augmentation is not None and self.features is not None:
             assert rng is not None
-            x = self._changed(row, self.features, augmentation.drawn(rng), rng)
+            x = self._changed(row, self.features, augmentation, rng)
         else:
             x = self._plain(row)
         own = self._of_speaker.get(self.recordings.speakers[row])
@@ -319,24 +323,29 @@ class Utterances:
         )
 
     def _changed(
-        self, row: int, features: AcousticFeatures, change: Change, rng: np.random.Generator
+        self,
+        row: int,
+        features: AcousticFeatures,
+        augmentation: Augmentation,
+        rng: np.random.Generator,
     ) -> np.ndarray:
         """Returns the features of changed samples; of those played at a speed they are kept."""
+        change = augmentation.drawn(rng)
+        audio, start, end = place = self.recordings.place(row)
+
+        def read() -> np.ndarray:
+            return read_audio(audio, features.rate, start=start, end=end)
 
         def computed() -> np.ndarray:
-            return features.compute(change.applied(self._samples(row, features.rate), rng))
+            used_again = augmentation.noise_share or augmentation.gain
+            samples = self._memory.get((*place, None), read) if used_again else read()
+            return features.compute(change.applied(samples, rng))
 
         if not change.is_of_speed_alone:
             return computed()
         if change.speed == 1.0:
             return self._plain(row)
-        return self._memory.get((*self.recordings.place(row), change.speed), computed)
-
-    def _samples(self, row: int, rate: int) -> np.ndarray:
-        audio, start, end = place = self.recordings.place(row)
-        return self._memory.get(
-            (*place, None), lambda: read_audio(audio, rate, start=start, end=end)
-        )
+        return self._memory.get((*place, change.speed), computed)
 
 
 def augmentation_of(plan: Plan, size: int) -> Augmentation:
