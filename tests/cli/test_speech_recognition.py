@@ -40,7 +40,8 @@ Out = pytest.CaptureFixture[str]
 
 
 def fit(out: Path, *words: str) -> int:
-    return main(["fit", "speech-recognition", *words, "--out", str(out), *QUICK])
+    quick = [one for one in QUICK if one.split("=")[0] not in words]
+    return main(["fit", "speech-recognition", *words, "--out", str(out), *quick])
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,6 @@ def test_every_option_of_the_classes_reaches_them(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines.encode("utf-16")))
     words = ["--audio-field=wav", "--text-field", "said", "--encoding", "utf-16", "--lowercase"]
     words += ["--skip-broken", "--streaming", "--features", "mfcc", "--cepstra", "7"]
-    words = [word for word in words if not word.startswith("--subsampling")]
     words += ["--rate", "16000", "--subsampling", "3", "--residual=false", "--no-lexicon"]
     words += ["--ngram", "0", "--validation", "0", "--holdout", "0.2", "--seed", "7"]
     assert fit(tmp_path / "m", str(tmp_path / "a.jsonl.gz"), *words) == 0
