@@ -30,7 +30,7 @@ from carousel.training import RunOptions
 
 # Chosen on the tenth of the training part; for new speakers on what one of them said, by models of
 # four others, trained for 3 minutes: 40 filters had 10.8 % errors, with more dropout 14.4 %,
-# cepstra 7.2 %, and 23 filters, which do not resolve a voice's pitch, 5.2 %. He was no good example:
+# cepstra 7.2 %, and 23 filters, which do not resolve the pitch, 5.2 %. He was no good example:
 # of the others three have 17 to 21 % of their digits wrong. Five voices are few to learn from.
 CHOSEN_ON = "jackson"
 OPTIONS: dict[str, Any] = {
