@@ -22,10 +22,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import _results
 from _merging import merged, signed
+
+Row = TypeVar("Row")
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -176,6 +178,14 @@ def seconds_of(work: Callable[[], object]) -> Callable[[], float]:
         return time.perf_counter() - start
 
     return measure
+
+
+def one_in(every: int, rows: Sequence[Row], first: int = 0) -> tuple[list[Row], list[Row]]:
+    """Divides rows: all others, and one in ``every`` from place ``first`` on."""
+    return (
+        [row for place, row in enumerate(rows) if place % every != first],
+        [row for place, row in enumerate(rows) if place % every == first],
+    )
 
 
 def data_path(name: str) -> Path:

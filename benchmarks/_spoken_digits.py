@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -11,6 +11,17 @@ import soundfile
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEST_BELOW = 5  # the official split: indices below are the test
 RATE = 8_000
+# The network of digits.py, and but for its cells that of streaming.py.
+NETWORK: dict[str, Any] = {
+    "subsampling": 4,
+    "hidden_size": 192,
+    "num_layers": 3,
+    "channels": 128,
+    "input_dropout": 0.1,
+    "hidden_dropout": 0.2,
+    "output_dropout": 0.2,
+}
+OF_STRINGS = {"masking": 0.8, "noise": 0.2}
 
 
 class Digit(NamedTuple):

@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from _harness import Outcome, Table, data_path, run
-from _spoken_digits import TEST_BELOW, Digit, digits, strings
+from _harness import Outcome, Table, data_path, one_in, run
+from _spoken_digits import NETWORK, OF_STRINGS, TEST_BELOW, Digit, digits, strings
 from carousel.tasks.speech_recognition import Recognizer, Report
 from carousel.training import RunOptions
 
@@ -33,24 +33,15 @@ from carousel.training import RunOptions
 # cepstra 7.2 %, and 23 filters, which do not resolve the pitch, 5.2 %. He was no good example:
 # of the others three have 17 to 21 % of their digits wrong. Five voices are few to learn from.
 CHOSEN_ON = "jackson"
-OPTIONS: dict[str, Any] = {
-    "holdout": 0.0,
-    "subsampling": 4,
-    "hidden_size": 192,
-    "num_layers": 3,
-    "channels": 128,
-    "input_dropout": 0.1,
-    "hidden_dropout": 0.2,
-    "output_dropout": 0.2,
-}
+OPTIONS: dict[str, Any] = {**NETWORK, "holdout": 0.0}
 KINDS: dict[str, dict[str, Any]] = {
     "single": {"mel_filters": 23, "masking": 0.5, "noise": 0.3, "stretching": 0.1},
     "new": {"mel_filters": 23, "masking": 0.5, "noise": 0.3, "stretching": 0.2},
-    "strings": {"mel_filters": 40, "masking": 0.8, "noise": 0.2, "stretching": 0.1},
+    "strings": {**OF_STRINGS, "mel_filters": 40, "stretching": 0.1},
 }
 MINUTES = {"single": 10.0, "new": 5.0, "strings": 15.0}
 STRINGS, SCORED = 3_000, 300
-SHARE = 0.1  # of the training recordings that chooses the weights
+EVERY = 10  # of which one training recording chooses the weights
 
 
 def measure(arguments: argparse.Namespace) -> Outcome:
@@ -138,12 +129,8 @@ def _divided(training: Sequence[Any]) -> tuple[list[dict[str, str]], ...]:
     For new speakers, too: a fifth voice to learn from is worth more than one to choose on.
     """
     rows = [one.row if isinstance(one, Digit) else one for one in training]
-    every = round(1 / SHARE)
     # Sorted by digit, then speaker: the places of one digit and speaker go through all remainders.
-    return (
-        [row for k, row in enumerate(rows) if k % every],
-        [row for k, row in enumerate(rows) if k % every == 0],
-    )
+    return one_in(EVERY, rows)
 
 
 OWN: dict[str, dict[str, Any]] = {

@@ -23,25 +23,19 @@ from typing import Any
 import soundfile
 import torch
 
-from _harness import Outcome, Spread, Table, data_path, run
-from _spoken_digits import RATE, TEST_BELOW, digits, strings
+from _harness import Outcome, Spread, Table, data_path, one_in, run
+from _spoken_digits import NETWORK, OF_STRINGS, RATE, TEST_BELOW, digits, strings
 from carousel.tasks.speech_recognition import Recognizer
 from carousel.tasks.speech_recognition.scores import Counts, word_counts
 from carousel.training import RunOptions
 
 # As in digits.py, with more cells for the one direction.
 OPTIONS: dict[str, Any] = {
+    **NETWORK,
+    **OF_STRINGS,
+    "hidden_size": 256,
     "streaming": True,
     "holdout": 0.0,
-    "subsampling": 4,
-    "hidden_size": 256,
-    "num_layers": 3,
-    "channels": 128,
-    "input_dropout": 0.1,
-    "hidden_dropout": 0.2,
-    "output_dropout": 0.2,
-    "masking": 0.8,
-    "noise": 0.2,
 }
 RUN: dict[str, Any] = {"max_minutes": 15.0}
 STRINGS, SCORED = 3_000, 300
@@ -65,11 +59,8 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         else:
             how: dict[str, Any] = {"max_steps": 5} if arguments.quick else RUN
             model = Recognizer(**OPTIONS)
-            model.fit(
-                [row for k, row in enumerate(learned) if k % 10],
-                valid=[row for k, row in enumerate(learned) if k % 10 == 0],
-                run=RunOptions(**how, progress="plain", log_every=500),
-            )
+            learned, valid = one_in(10, learned)
+            model.fit(learned, valid=valid, run=RunOptions(**how, progress="plain", log_every=500))
             if place is not None:
                 model.save(place)
         torch.set_num_threads(1)

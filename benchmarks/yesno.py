@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 
-from _harness import Outcome, Table, data_path, run
+from _harness import Outcome, Table, data_path, one_in, run
 from carousel.tasks.speech_recognition import Recognizer
 from carousel.training import RunOptions
 
@@ -84,7 +84,7 @@ def measure(arguments: argparse.Namespace) -> Outcome:
     ]
     known, test = rows[:TRAINED_ON], rows[TRAINED_ON:]
     if arguments.validation:
-        parts = [_in_turn(known, FOLDS, part) for part in range(FOLDS)]
+        parts = [one_in(FOLDS, known, part) for part in range(FOLDS)]
     else:
         parts = [(known, test)]
     reports, seconds, in_all = [], [], []
@@ -122,7 +122,7 @@ def measure(arguments: argparse.Namespace) -> Outcome:
 
 def _fitted(known: Rows, folder: Path, quick: bool) -> Recognizer:
     """Returns what has learned from recordings and from strings of their words."""
-    learned, valid = _in_turn(known, 10, 0)
+    learned, valid = one_in(10, known)
     more = _strings(_cut(learned), STRINGS, WORDS, 1, folder / "learned")
     more_valid = _strings(_cut(valid), SCORED, SAID, 2, folder / "valid")
     how: dict[str, Any] = {"max_steps": 5} if quick else RUN
@@ -130,14 +130,6 @@ def _fitted(known: Rows, folder: Path, quick: bool) -> Recognizer:
         learned + more,
         valid=valid + more_valid,
         run=RunOptions(**how, progress="plain", log_every=100),
-    )
-
-
-def _in_turn(rows: Rows, every: int, first: int) -> tuple[Rows, Rows]:
-    """Divides recordings: one in ``every`` from ``first`` on is left out of the first part."""
-    return (
-        [row for k, row in enumerate(rows) if k % every != first],
-        [row for k, row in enumerate(rows) if k % every == first],
     )
 
 

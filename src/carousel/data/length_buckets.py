@@ -57,7 +57,7 @@ def length_batches(
     Raises:
         ValueError: for lengths that are none, no tokens, or a negative start.
     """
-    yield from _shares(_epoch(lengths, tokens, seed, epoch), start, shard)
+    yield from LengthBatches(lengths, tokens, seed).of(epoch, start, shard)
 
 
 class LengthBatches:
@@ -72,7 +72,10 @@ class LengthBatches:
 
     def of(self, epoch: int, start: int = 0, shard: Shard = _WHOLE) -> Iterator[np.ndarray]:
         """Yields what ``length_batches`` does; the epoch is the present one from now on."""
-        yield from _shares(self._of(epoch), start, shard)
+        if start < 0:
+            raise ValueError(f"expected start >= 0, got {start}; batches count from 0")
+        for batch in self._of(epoch)[start:]:
+            yield batch[shard.rank :: shard.world]
 
     def count(self) -> int:
         """Returns how many global batches the present epoch has; another may have some more."""
@@ -83,13 +86,6 @@ class LengthBatches:
             self._batches = _epoch(self.lengths, self.tokens, self.seed, epoch)
             self._epoch = epoch
         return self._batches
-
-
-def _shares(batches: list[np.ndarray], start: int, shard: Shard) -> Iterator[np.ndarray]:
-    if start < 0:
-        raise ValueError(f"expected start >= 0, got {start}; batches count from 0")
-    for batch in batches[start:]:
-        yield batch[shard.rank :: shard.world]
 
 
 def _epoch(lengths: np.ndarray, tokens: int, seed: int, epoch: int) -> list[np.ndarray]:

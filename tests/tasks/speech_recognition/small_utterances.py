@@ -20,11 +20,15 @@ SPEAKERS = ["s", "t", ""]
 CLOSE = {"rtol": 0, "atol": 100 * 4 * 2.0**-24}
 
 
-def plain_of(row: dict[str, Any]) -> np.ndarray:
-    """The features of a file, read by the library itself."""
+def samples_of(row: dict[str, Any]) -> np.ndarray:
     samples, rate = soundfile.read(row["audio"], dtype="float32")
     assert rate == RATE
-    return FEATURES.compute(samples)
+    return samples
+
+
+def plain_of(row: dict[str, Any]) -> np.ndarray:
+    """The features of a file, read by the library itself."""
+    return FEATURES.compute(samples_of(row))
 
 
 def normal(x: np.ndarray, over: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from tests.tasks.speech_recognition.small_utterances import (
     normal,
     plain_of,
     read,
+    samples_of,
 )
 
 from carousel.data.acoustic_features import AcousticFeatures
@@ -250,8 +251,7 @@ def test_sound_is_changed_before_it_is_scaled_and_hidden_behind(rows: list[dict[
     for scaling in ("speaker", "recording", "running"):
         found = made.frames(3, frontend(made, scaling, 1), changes, np.random.default_rng(5))
         rng = np.random.default_rng(5)
-        samples, _ = soundfile.read(rows[3]["audio"], dtype="float32")
-        x = FEATURES.compute(changes.drawn(rng).applied(samples, rng))
+        x = FEATURES.compute(changes.drawn(rng).applied(samples_of(rows[3]), rng))
         xs = [plain_of(row) for row in rows]
         over = np.concatenate([xs[0], xs[3]]) if scaling == "speaker" else x
         scaled = followed(x, np.concatenate(xs)) if scaling == "running" else normal(x, over)

@@ -210,15 +210,16 @@ class Utterances:
         lengths: list[int] = []
         moments: list[Moments | None] = []
         for row in range(len(recordings)):
+            place = recordings.place(row)
             try:
-                x = plain_features(features, *recordings.place(row), size)
+                x = plain_features(features, *place, size)
             except DataError as error:
                 if skip_broken:
                     continue
                 raise unreadable(error, recordings, row) from error
             size = x.shape[1]
             if keeps:
-                memory.keep((*recordings.place(row), 1.0), x)
+                memory.keep((*place, 1.0), x)
             kept.append(row)
             lengths.append(len(x))
             moments.append(Moments.of([x]) if len(x) else None)
