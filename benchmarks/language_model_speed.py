@@ -25,10 +25,9 @@ from carousel.tasks.language_modeling.data import (
     open_texts,
     tokenize,
 )
-from carousel.tasks.language_modeling.network import LanguageNetwork
+from carousel.tasks.language_modeling.ensemble import make_network, sample_by
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import make_plan
-from carousel.tasks.language_modeling.softmax import FullSoftmax
 from carousel.tasks.language_modeling.training import LanguageModelingTask
 from carousel.training.learner import Learner
 from carousel.training.options import RunOptions
@@ -63,9 +62,9 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         plan, training = make_plan(options, len(tokenizer), len(part))
         run_options = RunOptions(max_steps=1, precision=precision).filled(**training).complete()
         torch.manual_seed(0)
-        network = LanguageNetwork(len(tokenizer), **plan.network()).train()
-        if plan.samples and isinstance(network.head, FullSoftmax):
-            network.head.sample_by(torch.from_numpy(counts), plan.samples)
+        network = make_network(len(tokenizer), plan.members, **plan.network()).train()
+        if plan.samples:
+            sample_by(network, torch.from_numpy(counts), plan.samples)
         task = LanguageModelingTask(
             network, part.tokens, part.tokens[:0], plan, run_options, boundary=None
         )

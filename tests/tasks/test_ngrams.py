@@ -133,6 +133,23 @@ def test_probabilities_sum_to_one_after_every_context(
         assert p.sum() == pytest.approx(1, rel=0, abs=1e-9)
 
 
+@given(corpora(), st.lists(st.integers(0, 3), max_size=8))
+def test_a_text_is_followed_token_by_token(
+    corpus: tuple[list[int], int, int], text: list[int]
+) -> None:
+    """All next tokens at once, from where a text stands, are those that each costs by itself."""
+    tokens, vocabulary, order = corpus
+    model = NgramModel.fit(np.array(tokens, np.int64), vocabulary, order)
+    text = [token % vocabulary for token in text]
+    place = model.begin()
+    for number in range(len(text) + 1):
+        found = model.next_probabilities(place)
+        np.testing.assert_allclose(found, after(model, text[:number]), rtol=1e-12)
+        assert len(place) <= order
+        if number < len(text):
+            place = model.after(place, text[number])
+
+
 def test_a_unigram_by_hand() -> None:
     """There is one count of 1, of 2 and of 3, none of 4, so D = 1/3: 3 · 1/3 is shared by 4."""
     model = NgramModel.fit(np.array([0, 1, 0, 2, 1, 0]), 4, 1)

@@ -15,12 +15,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 from carousel.errors import DataError, ModelError, OptionError, ShapeError
 
 _CHUNK = 1 << 20  # tokens scored at once, which bounds the memory that scoring takes
 _NO_ESTIMATE = 0.5  # the discount where the counts of counts allow no estimate
 _LARGEST = np.iinfo(np.int64).max
+
+# Where a text stands: of its last 0, 1, 2 ... tokens the index of that k-gram, -1 where the counted
+# text has none; fewer at its begin.
+Contexts = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,6 +145,32 @@ class NgramModel:
             p = self._probabilities(tokens[begin:stop].astype(np.int64))
             out[start - first : stop - first] = np.log(p[start - begin :])
         return out
+
+    def begin(self) -> Contexts:
+        """Returns where a text begins, with nothing before it."""
+        return (0,)
+
+    def after(self, contexts: Contexts, token: int) -> Contexts:
+        """Returns where the text stands when one more token has come, in [0, V)."""
+        found = [0]
+        for level, context in zip(self._levels[:-1], contexts, strict=False):
+            wanted = np.array([context * self.vocabulary + token])
+            found.append(-1 if context < 0 else int(_find(level.keys, wanted)[0]))
+        return tuple(found)
+
+    def next_probabilities(self, contexts: Contexts) -> Float64[np.ndarray, " V"]:
+        """Returns P(v | the text so far) of every token v, as ``log_probabilities`` has them."""
+        p = np.full(self.vocabulary, 1 / self.vocabulary)
+        for level, context in zip(self._levels, contexts, strict=False):
+            if context < 0 or level.total[context] == 0:
+                continue
+            first = context * self.vocabulary
+            begin, end = np.searchsorted(level.keys, [first, first + self.vocabulary])
+            counts = level.counts[begin:end].astype(np.int64)
+            p *= level.mass[context]
+            p[level.keys[begin:end] - first] += counts - level.discounts[np.minimum(counts, 3)]
+            p /= level.total[context]
+        return p
 
     def _probabilities(self, tokens: np.ndarray) -> np.ndarray:
         """Returns the probability of every token after those before it, (N,)."""

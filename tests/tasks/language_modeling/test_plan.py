@@ -73,6 +73,7 @@ def test_many_types_get_what_few_do_not() -> None:
         ("temporal_activation_regularization", 1.0, "beta"),
         ("bptt", 33, "bptt"),
         ("vary_bptt", False, "vary_bptt"),
+        ("ngram_weight", 0.25, "ngram_weight"),
     ],
 )
 def test_what_is_given_is_taken_and_changes_nothing_else(
@@ -222,6 +223,18 @@ def test_rates_belong_to_their_optimizer(vocabulary: int, own: str, other: str) 
     plain = RunOptions(optimizer=other, max_steps=1).complete()
     for name in ("learning_rate", "weight_decay", "momentum", "clip_norm"):
         assert getattr(complete, name) == getattr(plain, name)
+
+
+def test_members_take_the_steps_that_each_would_take_alone() -> None:
+    """Of a mean of losses each gets its part: what scales with the gradient is made up for."""
+    for vocabulary in (LETTERS, WORDS):
+        plan, run = planned(vocabulary)
+        several, run_of_several = planned(vocabulary, members=4)
+        assert several == dataclasses.replace(plan, members=4)
+        assert several.network() == plan.network()
+        if run["optimizer"] == "sgd":
+            run |= {"learning_rate": 4 * run["learning_rate"], "clip_norm": run["clip_norm"] / 2}
+        assert run_of_several == run
 
 
 def test_momentum_needs_the_optimizer_that_has_it() -> None:

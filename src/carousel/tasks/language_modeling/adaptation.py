@@ -20,7 +20,8 @@ from carousel.data.token_streams import column_segments, num_rows, segment_ends
 from carousel.errors import OptionError
 from carousel.nn import State
 from carousel.options import option, options
-from carousel.tasks.language_modeling.network import Features, LanguageNetwork
+from carousel.tasks.language_modeling.ensemble import Network
+from carousel.tasks.language_modeling.network import Features
 
 _EPSILON = 1e-8  # below which a mean square is taken for none
 _STABILIZATION = 2e-5  # ε: a token that training never had moves no further than others
@@ -31,7 +32,7 @@ _WARM_UP = 50  # tokens read before each of them
 
 @options
 class AdaptationOptions:
-    """What a model may learn from the text that it scores.
+    """What a model may learn from the text that it scores, and what n-grams say to it.
 
     Raises:
         OptionError: for an option whose method is off.
@@ -75,6 +76,14 @@ class AdaptationOptions:
         help="share of the cache in the prediction, λ (default 0.1)",
         low=0.0,
         high=1.0,
+    )
+
+    ngram_weight: float | None = option(
+        default=None,
+        help="share of the n-grams of the training text in every prediction (default: the model's)",
+        low=0.0,
+        high=0.9,
+        source="doi:10.1109/ICASSP.2011.5947611, table 2",
     )
 
     def __post_init__(self) -> None:
@@ -122,7 +131,7 @@ class Adaptation:
         return "; ".join(found)
 
     def losses(
-        self, network: LanguageNetwork, inputs: Tensor, targets: Tensor, state: Sequence[State]
+        self, network: Network, inputs: Tensor, targets: Tensor, state: Sequence[State]
     ) -> tuple[Tensor, list[State]]:
         """Returns the nats of each target, and learns from them for later calls."""
         with torch.set_grad_enabled(self.updates is not None):
@@ -131,7 +140,9 @@ class Adaptation:
             plain = network.head.losses(features, targets)
         nats = plain.detach()
         if self.cache is not None:
-            nats = self.cache.mixed(nats, features.detach(), targets)
+            # The members' states side by side are as like each other as those of one.
+            alike = features.detach() / math.sqrt(len(network.members))
+            nats = self.cache.mixed(nats, alike, targets)
         if self.updates is not None:
             self.updates.learn(plain.mean(), len(plain))
         return nats, [State(s.h.detach(), s.c.detach()) for s in found.state]
@@ -162,7 +173,7 @@ class Updates:
         self._places: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
 
     @contextlib.contextmanager
-    def on(self, network: LanguageNetwork) -> Iterator[None]:
+    def on(self, network: Network) -> Iterator[None]:
         """Lets the network change inside the block; it is what it was behind it."""
         named = {name: p for name, p in network.named_parameters() if p.requires_grad}
         roots = {name: _root(self._statistics, name, p) for name, p in named.items()}
@@ -240,7 +251,7 @@ def dynamic_steps(kind: str) -> int:
 
 
 def gradient_statistics(
-    network: LanguageNetwork, tokens: np.ndarray, steps: int, seed: int = 0
+    network: Network, tokens: np.ndarray, steps: int, seed: int = 0
 ) -> dict[str, Tensor]:
     """Returns the mean squared gradients in training, of a matrix its mean rows and columns.
 

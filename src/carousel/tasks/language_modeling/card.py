@@ -16,12 +16,13 @@ def write_card(fitted: Fitted) -> str:
     options, plan, about, tokenizer = fitted.options, fitted.plan, fitted.about, fitted.tokenizer
     parameters = sum(p.numel() for p in fitted.network.parameters())
     score = about["validation_score"]
-    sizes = [f"{layer.hidden_size:,}" for layer in fitted.network.layers]
+    members = f"{plan.members} members, each with " if plan.members > 1 else ""
+    sizes = [f"{layer.hidden_size:,}" for layer in fitted.network.members[0].layers]
     layers = f"{len(sizes)} LSTM layer{'s' if len(sizes) > 1 else ''} of {' and '.join(sizes)}"
     lines = [
         f"# Language model over {tokenizer.kind}",
         "",
-        f"{layers} cells with {parameters:,} parameters in all, trained by "
+        f"{members}{layers} cells with {parameters:,} parameters in all, trained by "
         f"carousel-lstm {metadata.version('carousel-lstm')} (torch {about['torch']}). It predicts "
         f"the next of {len(tokenizer):,} tokens; its state is two vectors a layer, whatever the "
         f"length of the text.",
@@ -49,6 +50,14 @@ def write_card(fitted: Fitted) -> str:
         f"- dropout of words {plan.embedding_dropout:g}, input {plan.input_dropout:g}, between "
         f"layers {plan.hidden_dropout:g}, output {plan.output_dropout:g}, recurrent weights "
         f"{plan.weight_dropout:g}",
+        *(
+            [
+                f"- the {next(iter(fitted.ngrams))} of the training text has a share of "
+                f"{plan.ngram_weight:g} in every prediction"
+            ]
+            if plan.ngram_weight
+            else []
+        ),
         f"- gradients flow through about {plan.bptt} steps; the state is carried on",
         "",
         "## Training",

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from carousel.nn import State
-from carousel.tasks.language_modeling.network import LanguageNetwork, document_begins
+from carousel.tasks.language_modeling.ensemble import Network
+from carousel.tasks.language_modeling.network import document_begins
 from carousel.tasks.language_modeling.softmax import losses_in_parts
 
 _STEPS = 256  # tokens that the network reads in one call
@@ -28,7 +29,7 @@ class Adapter(Protocol):
     steps: int  # tokens read between two changes
 
     def losses(
-        self, network: LanguageNetwork, inputs: Tensor, targets: Tensor, state: Sequence[State]
+        self, network: Network, inputs: Tensor, targets: Tensor, state: Sequence[State]
     ) -> tuple[Tensor, list[State]]:
         """Returns the nats of each target (T,) of inputs (T, 1), and the state behind them.
 
@@ -38,7 +39,7 @@ class Adapter(Protocol):
 
 
 def token_nats(
-    network: LanguageNetwork,
+    network: Network,
     tokens: np.ndarray,
     *,
     boundary: int | None,
@@ -72,7 +73,7 @@ def token_nats(
 
 @torch.no_grad()
 def _rows(
-    network: LanguageNetwork,
+    network: Network,
     tokens: np.ndarray,
     edges: np.ndarray,
     boundary: int | None,
@@ -100,7 +101,7 @@ def _rows(
 
 
 def _adapted(
-    network: LanguageNetwork,
+    network: Network,
     tokens: np.ndarray,
     boundary: int | None,
     adapter: Adapter,
@@ -135,8 +136,8 @@ def _stretches(inputs: Tensor, boundary: int | None) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def initial_state(network: LanguageNetwork, batch: int = 1) -> list[State]:
+def initial_state(network: Network, batch: int = 1) -> list[State]:
     """Returns the state before a document: zeros for each layer."""
-    like = network.embedding.weight
+    like = next(network.parameters())
     zeros = [like.new_zeros(1, batch, layer.hidden_size) for layer in network.layers]
     return [State(h, h.clone()) for h in zeros]

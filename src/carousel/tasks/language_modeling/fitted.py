@@ -15,7 +15,8 @@ from carousel.data.texts import Texts
 from carousel.data.tokenizers import Tokenizer, tokenizer_from_json
 from carousel.errors import ModelError
 from carousel.options import from_dict, to_dict
-from carousel.tasks.language_modeling.network import LanguageNetwork
+from carousel.tasks.language_modeling.ensemble import Network, make_network
+from carousel.tasks.language_modeling.mixture import NgramShare
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import Plan
 from carousel.tasks.language_modeling.saved import check_config, check_statistics
@@ -27,6 +28,7 @@ from carousel.training import HISTORY_FILE
 TOKENIZER_FILE = "tokenizer.json"
 NGRAMS_FILE = "ngrams.safetensors"
 LINES_FILE = "lines.safetensors"
+_EMBEDDING, _OUTPUT = "embedding.weight", "head.weight"  # of each member
 _STATISTICS = "statistics."  # of the gradients, beside the network's weights
 
 
@@ -70,7 +72,7 @@ class Fitted:
     options: LanguageModelingOptions
     plan: Plan
     tokenizer: Tokenizer
-    network: LanguageNetwork
+    network: Network
     ngrams: Mapping[str, NgramModel]
     statistics: Mapping[str, Tensor]
     several: bool
@@ -81,6 +83,15 @@ class Fitted:
     def boundary(self) -> int | None:
         """The token at which the state is zeroed; None where training had one document."""
         return self.tokenizer.end if self.several else None
+
+    def share(self, weight: float | None = None) -> NgramShare | None:
+        """Returns what n-grams add to the predictions; None where it is nothing.
+
+        Args:
+            weight: in place of the plan's.
+        """
+        weight = self.plan.ngram_weight if weight is None else weight
+        return NgramShare(next(iter(self.ngrams.values())), weight) if weight else None
 
     def config(self) -> dict[str, Any]:
         """Returns the plain values of ``config.json``."""
@@ -96,7 +107,7 @@ class Fitted:
         """Returns weights and statistics by name."""
         weights = dict(self.network.state_dict())
         if self.plan.tied:  # the same memory under two names
-            del weights["head.weight"]
+            weights = {name: t for name, t in weights.items() if not name.endswith(_OUTPUT)}
         return {**weights, **{_STATISTICS + name: t for name, t in self.statistics.items()}}
 
     def assets(self) -> dict[str, bytes]:
@@ -135,10 +146,11 @@ class Fitted:
             options = from_dict(LanguageModelingOptions, config["options"])
             plan = Plan.from_dict(config["plan"])
             with torch.random.fork_rng(devices=[]):
-                network = LanguageNetwork(len(tokenizer), **plan.network())
+                network = make_network(len(tokenizer), plan.members, **plan.network())
             weights = {n: t for n, t in tensors.items() if not n.startswith(_STATISTICS)}
             if plan.tied:
-                weights["head.weight"] = weights["embedding.weight"]
+                own = [name for name in weights if name.endswith(_EMBEDDING)]
+                weights |= {n.removesuffix(_EMBEDDING) + _OUTPUT: weights[n] for n in own}
             network.load_state_dict(weights)
             statistics = {
                 name.removeprefix(_STATISTICS): t

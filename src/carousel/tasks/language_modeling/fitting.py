@@ -21,12 +21,11 @@ from carousel.tasks.language_modeling.data import (
     open_texts,
     tokenize,
 )
+from carousel.tasks.language_modeling.ensemble import Network, make_network, sample_by
 from carousel.tasks.language_modeling.fitted import Fitted, Seen
-from carousel.tasks.language_modeling.network import LanguageNetwork
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import make_plan
 from carousel.tasks.language_modeling.seen_lines import SeenLines
-from carousel.tasks.language_modeling.softmax import FullSoftmax
 from carousel.tasks.language_modeling.training import MOST_VALIDATED, LanguageModelingTask
 from carousel.tasks.ngrams import NgramModel
 from carousel.tasks.trained import run_facts
@@ -64,9 +63,9 @@ def fitted_to(
     _check_columns(part, run)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(run.seed)  # no GPU's, which stay the caller's
-        network = LanguageNetwork(len(tokenizer), **plan.network())
-    if plan.samples and isinstance(network.head, FullSoftmax):
-        network.head.sample_by(torch.from_numpy(counts), plan.samples)
+        network = make_network(len(tokenizer), plan.members, **plan.network())
+    if plan.samples:
+        sample_by(network, torch.from_numpy(counts), plan.samples)
     digest = texts.prefix_digest(seen_end)
     task = LanguageModelingTask(
         network,
@@ -156,7 +155,7 @@ def _check_columns(part: Part, run: RunOptions) -> None:
         )
 
 
-def _introduction(part: Part, tokenizer: Tokenizer, network: LanguageNetwork) -> str:
+def _introduction(part: Part, tokenizer: Tokenizer, network: Network) -> str:
     parameters = sum(p.numel() for p in network.parameters())
     documents = f"{part.documents:,} documents, " if part.documents > 1 else ""
     different = len(set(tokenizer.vocabulary) - {END, UNKNOWN, LINE_END})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,10 +14,41 @@ from carousel.data.tokenizers import Decoder, Tokenizer
 from carousel.decoding.sampling import Sampler, SamplingOptions
 from carousel.errors import DataError
 from carousel.nn import State
+from carousel.tasks.ensembles import mean_log_probs
+from carousel.tasks.language_modeling.ensemble import Network
+from carousel.tasks.language_modeling.mixture import NgramShare
 from carousel.tasks.language_modeling.network import LanguageNetwork
 from carousel.tasks.language_modeling.softmax import FullSoftmax
 
 _PROMPT_STEPS = 256  # tokens of a prompt that are read in one call
+
+
+@runtime_checkable
+class Stepper(Protocol):
+    """Reads tokens one at a time, and scores the next."""
+
+    def read(self, tokens: Sequence[int]) -> Tensor:
+        """Reads tokens in as few calls as possible; returns the scores (1, V) of the next one."""
+        ...
+
+    def step(self, token: int) -> Tensor:
+        """Reads one token; returns the scores (1, V) of the next one."""
+        ...
+
+
+def stepper_of(
+    network: Network, forbidden: Sequence[int] = (), share: NgramShare | None = None
+) -> Stepper:
+    """Returns what feeds a network, or the members of an ensemble, one token at a time.
+
+    Args:
+        network: in evaluation mode; its weights must not change meanwhile.
+        forbidden: tokens that get a score of -inf.
+        share: what n-grams add to the predictions.
+    """
+    if isinstance(network, LanguageNetwork) and share is None:
+        return NetworkStepper(network, forbidden)
+    return MixedStepper(network, forbidden, share)
 
 
 class NetworkStepper:
@@ -65,13 +97,53 @@ class NetworkStepper:
         return self._head.logits(features) + self._never
 
 
+class MixedStepper:
+    """Feeds several networks, or n-grams beside them, one token at a time.
+
+    The scores are ln of the mean of the networks' probabilities, mixed with those of the n-grams.
+
+    Args:
+        network: in evaluation mode; its weights must not change meanwhile.
+        forbidden: tokens that get a score of -inf.
+        share: what n-grams add to the predictions.
+    """
+
+    def __init__(
+        self, network: Network, forbidden: Sequence[int] = (), share: NgramShare | None = None
+    ) -> None:
+        self._members = [NetworkStepper(member) for member in network.members]
+        self._forbidden = list(forbidden)
+        self._share = share
+        self._contexts = () if share is None else share.model.begin()
+
+    def read(self, tokens: Sequence[int]) -> Tensor:
+        """Reads tokens in as few calls as possible; returns the scores (1, V) of the next one."""
+        return self._mixed([member.read(tokens) for member in self._members], tokens)
+
+    def step(self, token: int) -> Tensor:
+        """Reads one token; returns the scores (1, V) of the next one."""
+        return self._mixed([member.step(token) for member in self._members], [token])
+
+    def _mixed(self, scores: list[Tensor], tokens: Sequence[int]) -> Tensor:
+        found = mean_log_probs(scores)
+        if self._share is not None:
+            # Of those before the last few the n-grams know nothing.
+            for token in tokens[-self._share.model.order :]:
+                self._contexts = self._share.model.after(self._contexts, token)
+            mixed = self._share.mixed_log_probs(found[0].double().cpu().numpy(), self._contexts)
+            found = torch.from_numpy(mixed)[None].to(found)
+        found[:, self._forbidden] = -torch.inf
+        return found
+
+
 def generated_tokens(
-    network: LanguageNetwork,
+    network: Network,
     prompt: Sequence[int],
     options: SamplingOptions,
     *,
     seed: int,
     forbidden: Sequence[int] = (),
+    share: NgramShare | None = None,
 ) -> Iterator[int]:
     """Yields tokens behind a prompt for ever.
 
@@ -81,6 +153,7 @@ def generated_tokens(
         options: how they are drawn.
         seed: of the draws.
         forbidden: tokens that are never drawn.
+        share: what n-grams add to the predictions.
     """
     generator = torch.Generator().manual_seed(seed)
     sampler = Sampler(options, generator)
@@ -90,7 +163,7 @@ def generated_tokens(
     seen[prompt[0]] = False  # the boundary, which was not written
     # Left between two tokens, so that the caller's own code does not run in this mode.
     with torch.inference_mode():
-        stepper = NetworkStepper(network, forbidden)
+        stepper = stepper_of(network, forbidden, share)
         logits = stepper.read(prompt)
     token: int | None = None
     while True:

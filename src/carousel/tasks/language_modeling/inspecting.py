@@ -6,6 +6,7 @@ Letters: T tokens, B copies of the text, E embedding size.
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -21,6 +22,7 @@ from carousel.tasks.inspected import (
     Question,
     attributions,
     check_explained,
+    chosen_member,
     explain_option,
     standing_in,
     watched,
@@ -55,6 +57,10 @@ class TextInspectionOptions:
         high=MOST_TOKENS,
     )
 
+    member: int = option(
+        default=0, help="which of the networks that predict together, counted from 0", low=0
+    )
+
     def __post_init__(self) -> None:
         check_explained(self.explain, step=self.step)
 
@@ -63,7 +69,9 @@ def inspected_text(fitted: Fitted, text: str, chosen: TextInspectionOptions) -> 
     """Reads a text as a document of its own; see ``LanguageModel.inspect``."""
     if not isinstance(text, str) or not text:
         raise DataError(f"expected a text to inspect, got {text!r}; give one that is not empty")
-    tokenizer, network = fitted.tokenizer, fitted.network
+    tokenizer = fitted.tokenizer
+    own = chosen_member(list(fitted.network.members), chosen.member)
+    network = cast(LanguageNetwork, own)
     begin, *tokens = prompt_tokens(tokenizer, text, source="the text")
     if not tokens:
         raise DataError(f"expected a text to inspect, got {text!r}, which has no {tokenizer.kind}")

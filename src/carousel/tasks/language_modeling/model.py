@@ -13,6 +13,7 @@ from carousel.inspection.inspection import Inspection
 from carousel.tasks.language_modeling.adaptation import AdaptationOptions
 from carousel.tasks.language_modeling.card import write_card
 from carousel.tasks.language_modeling.data import TASK, open_texts, options_for, tokenize
+from carousel.tasks.language_modeling.ensemble import Network
 from carousel.tasks.language_modeling.fitted import Fitted
 from carousel.tasks.language_modeling.fitting import fitted_to
 from carousel.tasks.language_modeling.generation import (
@@ -21,7 +22,6 @@ from carousel.tasks.language_modeling.generation import (
     prompt_tokens,
 )
 from carousel.tasks.language_modeling.inspecting import TextInspectionOptions, inspected_text
-from carousel.tasks.language_modeling.network import LanguageNetwork
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.report import Report
 from carousel.tasks.language_modeling.scoring import ScoredText, evaluate_part, score_text
@@ -233,6 +233,7 @@ class LanguageModel(TrainedModel[Fitted]):
             sampling,
             seed=seed,
             forbidden=_never_written(fitted),
+            share=fitted.share(),
         )
         return generated_text(tokenizer, tokens, stops, max_tokens, prompt)
 
@@ -257,7 +258,7 @@ class LanguageModel(TrainedModel[Fitted]):
         return self._ready("describe").tokenizer
 
     @property
-    def network(self) -> LanguageNetwork:
+    def network(self) -> Network:
         """The trained network, in evaluation mode."""
         return self._ready("describe").network
 

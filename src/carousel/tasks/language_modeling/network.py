@@ -86,6 +86,7 @@ class LanguageNetwork(nn.Module):
         sizes = [hidden_size] * num_layers
         if tied:
             sizes[-1] = embedding_size
+        self.features = sizes[-1]  # D
         self.layers: Sequence[LSTM] = nn.ModuleList(  # type: ignore[assignment]
             LSTM(inputs, size, weight_dropout=weight_dropout, forget_bias=1.0, engine=engine)
             for inputs, size in zip([embedding_size, *sizes], sizes, strict=False)
@@ -96,6 +97,11 @@ class LanguageNetwork(nn.Module):
         else:
             own = self.embedding.weight if tied else None
             self.head = FullSoftmax(sizes[-1], vocabulary, own)  # type: ignore[arg-type]
+
+    @property
+    def members(self) -> list[LanguageNetwork]:
+        """Itself, as an ensemble of one."""
+        return [self]
 
     def forward(
         self,

@@ -132,6 +132,23 @@ class LanguageModelingOptions:
         help="let that length vary from batch to batch",
         source=f"{AWD}, section 4.1",
     )
+    members: int = option(
+        default=1,
+        help="networks that learn side by side and predict together",
+        unit="networks",
+        low=1,
+        high=16,
+        source="arXiv:1409.2329, table 1",
+    )
+
+    ngram_weight: float = option(
+        default=0.0,
+        help="share that the n-grams of the training text have in every prediction; 0 leaves it to "
+        "the network",
+        low=0.0,
+        high=0.9,
+        source="doi:10.1109/ICASSP.2011.5947611, table 2",
+    )
 
     def __post_init__(self) -> None:
         sized = self.tokenizer in ("words", "subwords")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ class Plan:
         beta: of temporal activation regularization.
         bptt: usual steps of a segment.
         vary_bptt: whether they vary.
+        members: networks that predict together.
+        ngram_weight: share of the n-grams in what they predict.
     """
 
     embedding_size: int
@@ -44,10 +47,12 @@ class Plan:
     beta: float
     bptt: int
     vary_bptt: bool
+    members: int = 1  # models of a version without these are one network, which predicts alone
+    ngram_weight: float = 0.0
 
     def network(self) -> dict[str, Any]:
-        """Returns the arguments of ``LanguageNetwork``."""
-        loss = ("samples", "alpha", "beta", "bptt", "vary_bptt")
+        """Returns the arguments of each ``LanguageNetwork``."""
+        loss = ("samples", "alpha", "beta", "bptt", "vary_bptt", "members", "ngram_weight")
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in loss}
 
     def to_dict(self) -> dict[str, Any]:
@@ -197,8 +202,15 @@ def make_plan(
         beta=options.temporal_activation_regularization,
         bptt=bptt,
         vary_bptt=options.vary_bptt,
+        members=options.members,
+        ngram_weight=options.ngram_weight,
     )
     run = dict(base.run)
+    if run["optimizer"] == "sgd" and options.members > 1:
+        # The loss is the members' mean, of which the gradient of each is a part: its steps are
+        # those that it would take alone.
+        run["learning_rate"] *= options.members
+        run["clip_norm"] /= math.sqrt(options.members)
     if optimizer not in (None, run["optimizer"]):  # to which its rates do not belong
         run = {"average": run["average"]}
     return plan, {**run, **_COMMON, "batch_size": columns}

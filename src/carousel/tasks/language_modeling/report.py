@@ -93,6 +93,8 @@ class Report:
         adaptation: what the model learned from on the way, in words; "" for nothing.
         lines: different ones of the text that were looked up among those of training, and
         seen_lines: how many of them stand there.
+        ngram_weight: share of the n-grams in the model's predictions, and
+        network: what it has without them; None where the share is 0.
     """
 
     scores: Mapping[str, Scores]
@@ -107,6 +109,8 @@ class Report:
     adaptation: str = ""
     lines: int = 0
     seen_lines: int = 0
+    ngram_weight: float = 0.0
+    network: Scores | None = None
 
     @property
     def model(self) -> Scores:
@@ -167,6 +171,12 @@ class Report:
                 f"The n-gram models count the last {self.counted:,} of {self.trained:,} training "
                 f"tokens, while the network may have read all of them."
             )
+        if self.network is not None:
+            found.append(
+                f"The n-grams have a share of {self.ngram_weight:g} in the model's predictions; "
+                f"the network alone has {self.network.nats_per_token:.4f} nats a token, "
+                f"{self.network.bits_per_character:.4f} bits a character."
+            )
         if self.adaptation:
             found.append(
                 f"The model adapts while it reads ({self.adaptation}); every token was predicted "
@@ -208,6 +218,8 @@ class Report:
             "adaptation": self.adaptation,
             "lines": self.lines,
             "seen_lines": self.seen_lines,
+            "ngram_weight": self.ngram_weight,
+            "network": None if self.network is None else self.network.to_dict(),
         }
 
     def __str__(self) -> str:

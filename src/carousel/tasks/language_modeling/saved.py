@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from carousel.tasks.saved_values import expect, is_count
 from carousel.tasks.trained import RUN_FACTS
 
-_COUNTS = {"embedding_size": 1, "hidden_size": 1, "num_layers": 1, "samples": 0, "bptt": 2}
+_COUNTS = {
+    "embedding_size": 1,
+    "hidden_size": 1,
+    "num_layers": 1,
+    "samples": 0,
+    "bptt": 2,
+    "members": 1,
+}
 _RATES = (
     "embedding_dropout",
     "input_dropout",
@@ -22,6 +29,7 @@ _RATES = (
     "weight_dropout",
     "alpha",
     "beta",
+    "ngram_weight",
 )
 _ABOUT = (
     "source",
@@ -49,12 +57,14 @@ def check_config(config: Mapping[str, Any]) -> None:
         expect(isinstance(config.get(name), dict), name, "named values", config.get(name))
     plan, seen = config["plan"], config["seen"]
     for name, least in _COUNTS.items():
-        value = plan.get(name)
+        value = plan.get(name, 1 if name == "members" else None)  # which came later
         expect(is_count(value, least), f"plan.{name}", f"a number from {least} on", value)
     for name in _RATES:
-        value = plan.get(name)
+        value = plan.get(name, 0.0 if name == "ngram_weight" else None)  # which came later
         valid = type(value) in (int, float) and value >= 0
         expect(valid, f"plan.{name}", "a number from 0 on", value)
+    weight = plan.get("ngram_weight", 0.0)
+    expect(weight < 1, "plan.ngram_weight", "a share below 1", weight)
     for name in ("tied", "vary_bptt"):
         expect(type(plan.get(name)) is bool, f"plan.{name}", "true or false", plan.get(name))
     cutoffs = plan.get("cutoffs")

@@ -75,9 +75,11 @@ def score_text(fitted: Fitted, text: str) -> ScoredText:
         raise DataError(f"expected a text to score, got {text!r}, which has no {own.kind}")
     if fitted.several:  # whose ends the model predicts
         tokens = np.append(tokens, own.end)
+    nats = token_nats(fitted.network, tokens, boundary=None)
+    share = fitted.share()
     return ScoredText(
         tokens=[own.vocabulary[t] for t in tokens[1:].tolist()],
-        nats=token_nats(fitted.network, tokens, boundary=None),
+        nats=nats if share is None else share.mixed_nats(nats, tokens),
         unknown=0 if own.unknown is None else int((tokens == own.unknown).sum()),
     )
 
@@ -119,6 +121,10 @@ def evaluate_part(
                 progress=told,
             )
         }
+    share, alone = fitted.share(options.ngram_weight), None
+    if share is not None:
+        alone = _scores(nats[MODEL_NAME], part)
+        nats[MODEL_NAME] = share.mixed_nats(nats[MODEL_NAME], part.tokens)
     for name, model in fitted.ngrams.items():
         nats[name] = -model.log_probabilities(part.tokens)
     return Report(
@@ -134,6 +140,8 @@ def evaluate_part(
         adaptation="" if adapter is None else adapter.words,
         lines=seen[0],
         seen_lines=seen[1],
+        ngram_weight=0.0 if share is None else share.weight,
+        network=alone,
     )
 
 

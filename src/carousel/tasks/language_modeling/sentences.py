@@ -17,6 +17,8 @@ from carousel.errors import ModelError
 from carousel.nn import State
 from carousel.tasks.language_modeling.evaluation import initial_state
 from carousel.tasks.language_modeling.fitted import Fitted
+from carousel.tasks.language_modeling.mixture import NgramShare
+from carousel.tasks.ngrams import Contexts
 
 
 class Begun(NamedTuple):
@@ -25,10 +27,12 @@ class Begun(NamedTuple):
     Attributes:
         state: of each layer behind it, h and c (1, 1, H).
         log_probs: (V,), of each token as the next one.
+        contexts: of the n-grams, where they have a share in it.
     """
 
     state: tuple[State, ...]
     log_probs: Float64[np.ndarray, " V"]
+    contexts: Contexts = ()
 
 
 class SentenceReader:
@@ -45,7 +49,7 @@ class SentenceReader:
 
     def __init__(self, fitted: Fitted) -> None:
         self.tokenizer, self._network = fitted.tokenizer, fitted.network
-        self._end = fitted.tokenizer.end
+        self._end, self._share = fitted.tokenizer.end, fitted.share()
         line_end = _line_end(fitted)
         self._is_line = line_end is not None and (
             not fitted.several or _times(fitted, line_end) > 1.5 * _times(fitted, self._end)
@@ -62,7 +66,8 @@ class SentenceReader:
 
     def start(self) -> Begun:
         """Returns the empty beginning."""
-        empty = Begun(tuple(initial_state(self._network)), np.zeros(0))
+        place = () if self._share is None else self._share.model.begin()
+        empty = Begun(tuple(initial_state(self._network)), np.zeros(0), place)
         [begun] = self.read([empty], [self._end])
         return self.read([begun], [self._endings[-1]])[0] if self._is_line else begun
 
@@ -80,7 +85,7 @@ class SentenceReader:
         """
         if not before:
             return []
-        device = self._network.embedding.weight.device
+        device = next(self._network.parameters()).device
         layers = zip(*(begun.state for begun in before), strict=True)
         state = [
             State(torch.cat([h for h, _ in each], 1), torch.cat([c for _, c in each], 1))
@@ -89,10 +94,21 @@ class SentenceReader:
         features = self._network(torch.tensor([*tokens], device=device)[None], state)
         scores = self._network.head.logits(features.dropped[-1]).double()
         log_probs = torch.log_softmax(scores, 1).cpu().numpy()
-        return [
+        found = [
             Begun(tuple(State(h[:, [k]], c[:, [k]]) for h, c in features.state), log_probs[k])
             for k in range(len(before))
         ]
+        if self._share is None:
+            return found
+        return [
+            self._mixed(one, self._share, self._share.model.after(begun.contexts, token))
+            for one, begun, token in zip(found, before, tokens, strict=True)
+        ]
+
+    @staticmethod
+    def _mixed(begun: Begun, share: NgramShare, contexts: Contexts) -> Begun:
+        log_probs = share.mixed_log_probs(begun.log_probs, contexts)
+        return begun._replace(log_probs=log_probs, contexts=contexts)
 
 
 def _line_end(fitted: Fitted) -> int | None:

@@ -6,6 +6,7 @@ Shape letters: N rows, V vocabulary, D size of the last layer's output.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -18,8 +19,21 @@ INITIAL = 0.1  # weights start uniform in ±0.1, arXiv:1708.02182, section 5
 _MOST_SCORES = 1 << 24  # that stand in memory at once where no gradient is wanted
 
 
+@runtime_checkable
+class Head(Protocol):
+    """What turns features into nats."""
+
+    vocabulary: int
+
+    def losses(
+        self, features: Float[Tensor, "N D"], targets: Int[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
+        """Returns -ln P(target) of each row, in nats."""
+        ...
+
+
 def losses_in_parts(
-    head: FullSoftmax | AdaptiveSoftmax, features: Float[Tensor, "N D"], targets: Int[Tensor, " N"]
+    head: Head, features: Float[Tensor, "N D"], targets: Int[Tensor, " N"]
 ) -> Float[Tensor, " N"]:
     """Returns ``head.losses``, a few rows at a time where the vocabulary is large.
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from carousel.data.batching import Shard
 from carousel.data.token_streams import column_segments, num_rows, segment_ends
 from carousel.nn import State
-from carousel.tasks.language_modeling.network import LanguageNetwork, document_begins
+from carousel.tasks.language_modeling.ensemble import Network
+from carousel.tasks.language_modeling.network import document_begins
 from carousel.tasks.language_modeling.plan import Plan
 from carousel.tasks.language_modeling.softmax import losses_in_parts
 from carousel.training import RunOptions, Task
@@ -54,7 +55,7 @@ class LanguageModelingTask(Task[Segment]):
 
     def __init__(
         self,
-        network: LanguageNetwork,
+        network: Network,
         tokens: np.ndarray,
         valid: np.ndarray,
         plan: Plan,

@@ -115,7 +115,8 @@ class NeuralWords:
     def _short(self, begun: Begun) -> Begun:
         """Returns a beginning with the scores of the lexicon's words, and of the end."""
         end = self._reader.end_log_prob(begun)
-        return Begun(begun.state, np.append(begun.log_probs[self._tokens] + self._share, end))
+        scores = np.append(begun.log_probs[self._tokens] + self._share, end)
+        return begun._replace(log_probs=scores)
 
 
 class _Spelled(NamedTuple):

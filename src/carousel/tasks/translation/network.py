@@ -6,14 +6,11 @@ targets, V subwords of the target, M members.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from carousel.nn.attention import Memory
 from carousel.tasks.translation.decoder import Decoded, Decoder, DecoderState
@@ -174,14 +171,3 @@ class TranslationNetwork(nn.Module):
             weights = decoded.weights.flatten(0, 1).index_select(0, real)
             found.append((member.output(features), weights))
         return found
-
-
-def mean_log_probs(scores: Sequence[Float[Tensor, "N V"]]) -> Float[Tensor, "N V"]:
-    """Returns ln of the members' mean probability, from their scores.
-
-    ln (1/M Σ_m softmax(s_m))
-    """
-    logs = [F.log_softmax(score.float(), -1) for score in scores]
-    if len(logs) == 1:
-        return logs[0]
-    return torch.logsumexp(torch.stack(logs), 0) - math.log(len(logs))

@@ -17,8 +17,9 @@ from torch import Tensor
 from carousel.data.ragged import Ragged
 from carousel.decoding.beam_search import BeamOptions, Hypothesis, Step, beam_search
 from carousel.nn.attention import Memory
+from carousel.tasks.ensembles import mean_log_probs
 from carousel.tasks.translation.decoder import DecoderState
-from carousel.tasks.translation.network import TranslationNetwork, mean_log_probs
+from carousel.tasks.translation.network import TranslationNetwork
 
 _SENTENCES = 64  # translated at once
 _POSITIONS = 4_000  # of the source at once, padding included

@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from carousel.data.batching import Shard
 from carousel.data.length_buckets import LengthBatches, length_batches
+from carousel.tasks.ensembles import mean_log_probs
 from carousel.tasks.translation.data import Corpus
-from carousel.tasks.translation.network import TranslationNetwork, mean_log_probs
+from carousel.tasks.translation.network import TranslationNetwork
 from carousel.tasks.translation.plan import Plan
 from carousel.training import RunOptions, Task
 from carousel.training.devices import to_device
