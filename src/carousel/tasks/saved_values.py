@@ -57,12 +57,15 @@ def expect_plan(plan: Mapping[str, Any], kind: Any, *, from_zero: Collection[str
     Args:
         plan: as it was saved.
         kind: the dataclass, whose fields are whole numbers from 1, rates from 0, truths or texts.
+            One with a default may be missing: it came with a later version.
         from_zero: whole numbers that may be 0.
 
     Raises:
         ModelError: names the value.
     """
     for field in dataclasses.fields(kind):
+        if field.name not in plan and field.default is not dataclasses.MISSING:
+            continue
         value: Any = plan.get(field.name)
         name, of = f"plan.{field.name}", str(field.type)
         if of == "int":

@@ -29,6 +29,7 @@ SMALL: dict[str, Any] = {
     "output_dropout": 0.0,
     "masking": 0.0,
     "stretching": 0.0,
+    "warping": 0.0,
     "noise": 0.0,
 }
 QUICK = RunOptions(max_steps=3, batch_size=4, progress="none")

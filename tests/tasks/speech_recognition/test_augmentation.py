@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import sys
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from carousel.data.acoustic_features import AcousticFeatures
 from carousel.errors import MissingDependencyError, OptionError
 from carousel.tasks.speech_recognition.augmentation import (
     Augmentation,
@@ -21,6 +23,7 @@ from carousel.tasks.speech_recognition.augmentation import (
     noisy,
     speed,
     stretched,
+    warped,
 )
 
 RATE = 16_000
@@ -179,6 +182,60 @@ def test_stretching_by_hand() -> None:
     assert stretched(x, 2.0).tolist() == [[0], [1], [3], [4]]
     assert stretched(x, 0.5).tolist() == [[2]]
     assert (stretched(x, 1.0) == x).all()
+
+
+# --- warping ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [0.7, 0.9, 0.97, 1.08, 1.2, 1.3])
+def test_warping_hears_a_tone_where_a_tone_of_that_factor_is(factor: float) -> None:
+    features = AcousticFeatures(rate=RATE, bins=60)
+    for hertz in (300.0, 700.0, 1500.0, 3000.0):
+        x, wanted = (features.compute(tone(f, 0.2)) for f in (hertz, hertz * factor))
+        found = warped(x, factor, features.middles)
+        assert found.shape == x.shape
+        assert found.dtype == np.float32
+        assert abs(int(found[10].argmax()) - int(wanted[10].argmax())) <= 1
+
+
+@given(size=st.integers(2, 30), factor=st.floats(0.7, 1.3))
+def test_warping_keeps_order_and_both_ends_of_the_scale(size: int, factor: float) -> None:
+    """A feature that is the filter's own frequency tells where it was heard."""
+    middles = AcousticFeatures(rate=RATE, bins=30).middles[:size]
+    x = np.tile(middles.astype(np.float32), (3, 1))
+    before = x.copy()
+    found = warped(x, factor, middles)
+    assert (x == before).all()
+    assert (np.diff(found[0]) >= 0).all()
+    assert np.allclose(found[:, -1], middles[-1], rtol=1e-6)
+    bend = 0.6 * middles[-1] * min(factor, 1)
+    plain = middles < bend
+    expected = np.maximum(middles[plain] / factor, middles[0])
+    # Only the slope changes at the bend; below it the paper's line is followed from filter to
+    # filter, which for a straight feature is exact.
+    assert np.allclose(found[0][plain], expected, rtol=1e-5)
+
+
+def test_warping_by_hand() -> None:
+    middles = np.array([100.0, 200.0, 400.0, 1000.0])
+    x = np.array([[0, 1, 3, 9]], np.float32)
+    # The bend lies at 0.6 · 1000 · 0.8: 100 and 200 are heard at 125 and 250, and 400 at 500.
+    assert np.allclose(warped(x, 0.8, middles), [[0.25, 1.5, 4, 9]])
+    assert (warped(x, 1.0, middles) == x).all()
+    assert warped(x[:0], 0.8, middles).shape == (0, 4)
+    one = x[:, :1]
+    assert (warped(one, 0.8, middles[:1]) == one).all()  # there is nowhere else to hear
+
+
+def test_warping_is_drawn_for_each_utterance() -> None:
+    middles = AcousticFeatures(rate=RATE, bins=12).middles
+    x = some_features(6, 12)
+    some = dataclasses.replace(Augmentation.none(), warp=0.2)
+    rng = generator()
+    found = [some.features(x, rng, middles) for _ in range(20)]
+    assert len({one.tobytes() for one in found}) == 20
+    drawn = generator()
+    assert np.array_equal(found[0], warped(x, 1 + drawn.uniform(-0.2, 0.2), middles))
 
 
 # --- masks --------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def test_the_card_of_a_recogniser() -> None:
     assert "- holdout: 4 recordings, never heard\n" in card
     assert "- features scaled by speaker, 0 orders of slopes, a step every 2 frames\n" in card
     assert "- dropout of the input 0, layers 0, output 0, recurrent weights 0\n" in card
-    assert "- masking 0, stretching 0, noise 0\n" in card
+    assert "- masking 0, stretching 0, warping 0, noise 0\n" in card
     assert (
         f"- words: 4 different ones in training, no others are said; their 3-grams count "
         f"{SCORER:g} times, with {BONUS:g} for each word\n- the words: a, ab, b, ba\n"
@@ -104,6 +104,7 @@ def test_several_layers_cepstra_and_other_numbers() -> None:
         weight_dropout=0.5,
         masking=1.5,
         stretching=0.1,
+        warping=0.05,
         noise=0.3,
     )
     assert "\n3 bidirectional LSTM layers of 1,024 cells with CTC; " in card
@@ -111,7 +112,7 @@ def test_several_layers_cepstra_and_other_numbers() -> None:
     assert "- features scaled by recording, 2 orders of slopes, a step every 3 frames\n" in card
     rates = "input 0.125, layers 0.25, output 0.375, recurrent weights 0.5"
     assert f"- dropout of the {rates}\n" in card
-    assert "- masking 1.5, stretching 0.1, noise 0.3\n" in card
+    assert "- masking 1.5, stretching 0.1, warping 0.05, noise 0.3\n" in card
     assert "\n2 LSTM layers of 16 cells" in changed(bidirectional=False, num_layers=2)
 
 

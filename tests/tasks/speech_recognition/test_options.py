@@ -63,7 +63,7 @@ def test_conflicts_are_refused_with_their_names(
         {"lexicon": False, "ngram": 0},
         {"lexicon": True, "ngram": 0},
         {"rate": 8_000, "subsampling": 4, "features": "mfcc", "cepstra": 20},
-        {"masking": 4, "stretching": 0.5, "noise": 1},
+        {"masking": 4, "stretching": 0.5, "warping": 0.3, "noise": 1},
     ],
     ids=str,
 )
@@ -96,6 +96,7 @@ def test_what_goes_together_is_taken(values: dict[str, Any]) -> None:
         ({"weight_dropout": float("nan")}, "'weight_dropout' .*from 0.0 to 0.9"),
         ({"masking": 4.5}, "'masking' .*from 0.0 to 4.0"),
         ({"stretching": 0.6}, "'stretching' .*from 0.0 to 0.5"),
+        ({"warping": 0.4}, "'warping' .*from 0.0 to 0.3"),
         ({"noise": 1.1}, "'noise' .*from 0.0 to 1.0"),
         ({"ngram": 7}, "'ngram' .*from 0 to 6"),
         ({"lowercase": 1}, "'lowercase' expects true or false"),

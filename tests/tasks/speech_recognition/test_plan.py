@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from carousel.errors import OptionError
+from carousel.tasks.saved_values import expect_plan
 from carousel.tasks.speech_recognition.network import AcousticNetwork
 from carousel.tasks.speech_recognition.options import RecognitionOptions
 from carousel.tasks.speech_recognition.plan import READY, Plan, make_plan
@@ -76,6 +77,7 @@ def test_more_hours_get_a_larger_network() -> None:
         ("weight_dropout", 0.125),
         ("masking", 0.0),
         ("stretching", 0.0),
+        ("warping", 0.125),
         ("noise", 0.0),
     ],
 )
@@ -97,7 +99,7 @@ def test_a_plan_has_every_option_that_makes_a_network() -> None:
     options = {field.name for field in dataclasses.fields(RecognitionOptions)}
     assert options == names - {"bidirectional"} | others
     heard = {"features", "rate", "mel_filters", "cepstra", "deltas", "scaling"}
-    changed = {"masking", "stretching", "noise"}
+    changed = {"masking", "stretching", "warping", "noise"}
     assert names - set(planned()[0].network()) == heard | changed
 
 
@@ -150,6 +152,28 @@ def test_what_is_for_sound_is_refused_where_features_are_ready(values: dict[str,
         make_plan(options, hours=SHORT, rate=8_000, is_ready=True)
     found, _ = make_plan(options, hours=SHORT, rate=8_000, is_ready=False)
     assert getattr(found, name) == values[name]
+
+
+@pytest.mark.parametrize(
+    ("values", "is_ready", "found"),
+    [({"features": "mfcc"}, False, "mfcc"), ({}, True, "ready features")],
+    ids=str,
+)
+def test_warping_is_of_mel_filters_alone(
+    values: dict[str, Any], is_ready: bool, found: str
+) -> None:
+    with pytest.raises(OptionError, match=f"'warping' = 0.1 .*, got {found}; leave it out"):
+        planned(is_ready=is_ready, warping=0.1, **values)
+    plain, _ = planned(is_ready=is_ready, **values)
+    assert plain.warping == 0
+    assert planned(is_ready=is_ready, warping=0.0, **values)[0] == plain
+
+
+def test_a_plan_of_an_earlier_version_warps_nothing() -> None:
+    values = planned(warping=0.125)[0].to_dict()
+    del values["warping"]
+    expect_plan(values, Plan, from_zero=("deltas",))
+    assert Plan.from_dict(values) == planned(warping=0.0)[0]
 
 
 def test_what_is_heard_of_sound_has_defaults() -> None:

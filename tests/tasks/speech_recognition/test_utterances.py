@@ -284,6 +284,9 @@ def test_ready_features_are_no_sound_and_only_stretched_and_hidden(tmp_path: Pat
         ({"stretching": 0.0625}, False, 40, {"speeds": (0.9375, 1.0, 1.0625)}),
         ({"stretching": 0.25}, False, 40, {"speeds": (0.75, 0.875, 1.0, 1.125, 1.25)}),
         ({"stretching": 0.0}, False, 40, {"speeds": (1.0,), "stretch": 0.0}),
+        ({"warping": 0.125}, False, 40, {"warp": 0.125}),
+        ({}, False, 40, {"warp": planned(False).warping}),
+        ({"features": "mfcc"}, False, 13, {"warp": 0.0}),
         ({"masking": 0.0}, False, 40, {"time_masks": 0, "frequency_masks": 0}),
         ({"masking": 2.0}, False, 80, {"time_masks": 4, "frequency_masks": 4}),
         ({}, False, 80, {"frequency_width": 15}),  # as many of them as the paper's

@@ -22,6 +22,8 @@ from carousel.options import option, options
 
 Color = Literal["white", "pink"]
 SLOWEST, FASTEST = 0.5, 2.0  # beyond an octave it is no longer speech that anybody would say
+MOST_WARPING = 0.3  # children's formants lie a fifth above men's, on average
+_BENT = 0.6  # of the highest frequency, above which a warped scale bends back to reach it
 MOST_DECIBELS = 100.0  # of noise below or above the signal, and of gain
 
 
@@ -143,6 +145,40 @@ def stretched(x: Float32[np.ndarray, "T F"], factor: float) -> Float32[np.ndarra
     behind = np.minimum(before + 1, frames - 1)
     weight = (place - before).astype(np.float32)[:, None]
     return (1 - weight) * x[before] + weight * x[behind]
+
+
+def warped(
+    x: Float32[np.ndarray, "T F"], factor: float, middles: Float64[np.ndarray, " F"]
+) -> Float32[np.ndarray, "T F"]:
+    """Returns log mel features as of a voice whose formants lie higher or lower.
+
+        f' = factor · f   for f ≤ b,  b = 0.6 · highest · min(factor, 1) / factor
+
+    and above b the straight line that leads to the highest frequency, which stays. What was heard
+    at f is then heard at f'; between two filters lie their weighted means.
+
+    Args:
+        x: (T, F), of mel filters side by side.
+        factor: 0.7 to 1.3; above 1 is higher, as by a shorter vocal tract.
+        middles: (F,) Hz, of the filters, rising; the last is the highest frequency.
+
+    Raises:
+        OptionError: for a factor out of its range.
+
+    Reference: Jaitly and Hinton 2013, "Vocal tract length perturbation (VTLP) improves speech
+    recognition", ICML workshop on deep learning for audio, section 3; here the features are moved,
+    where they move the filters.
+    """
+    _check("factor", factor, 1 - MOST_WARPING, 1 + MOST_WARPING)
+    if factor == 1 or x.shape[1] < 2:
+        return x
+    highest = float(middles[-1])
+    bend = _BENT * highest * min(factor, 1) / factor
+    heard_at = np.interp(middles, [0, factor * bend, highest], [0, bend, highest])
+    place = np.interp(heard_at, middles, np.arange(len(middles)))
+    before = np.minimum(place.astype(np.int64), len(middles) - 2)
+    weight = (place - before).astype(np.float32)
+    return (1 - weight) * x[:, before] + weight * x[:, before + 1]
 
 
 def masked(
@@ -286,6 +322,14 @@ class Augmentation:
         low=0.0,
         high=1 - SLOWEST,
     )
+    warp: float = option(
+        default=0.0,
+        help="how much higher or lower formants become at most; 0 leaves them",
+        unit="their frequency",
+        low=0.0,
+        high=MOST_WARPING,
+        source="Jaitly and Hinton 2013",
+    )
     time_masks: int = option(
         default=2,
         help="runs of frames that are hidden; 0 hides none",
@@ -347,11 +391,23 @@ class Augmentation:
         return Change(speed=factor, gain=self.gain, decibels=decibels, color=color)
 
     def features(
-        self, x: Float32[np.ndarray, "T F"], rng: np.random.Generator
+        self,
+        x: Float32[np.ndarray, "T F"],
+        rng: np.random.Generator,
+        middles: Float64[np.ndarray, " F"] | None = None,
     ) -> Float32[np.ndarray, "S F"]:
-        """Returns normalised features (T, F) of an utterance stretched, then with parts hidden."""
+        """Returns normalised features of an utterance stretched, warped, then with parts hidden.
+
+        Args:
+            x: (T, F).
+            rng: draws the changes.
+            middles: (F,) Hz, of the mel filters, which warping needs.
+        """
         if self.stretch:
             x = stretched(x, 1 + rng.uniform(-self.stretch, self.stretch))
+        if self.warp:
+            assert middles is not None
+            x = warped(x, 1 + rng.uniform(-self.warp, self.warp), middles)
         return masked(
             x,
             rng,

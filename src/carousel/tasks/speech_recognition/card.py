@@ -63,7 +63,8 @@ def write_card(fitted: Fitted) -> str:
         f"{plan.subsampling} frames",
         f"- dropout of the input {plan.input_dropout:g}, layers {plan.hidden_dropout:g}, output "
         f"{plan.output_dropout:g}, recurrent weights {plan.weight_dropout:g}",
-        f"- masking {plan.masking:g}, stretching {plan.stretching:g}, noise {plan.noise:g}",
+        f"- masking {plan.masking:g}, stretching {plan.stretching:g}, warping "
+        f"{plan.warping:g}, noise {plan.noise:g}",
         f"- words: {len(fitted.words):,} different ones in training"
         + (
             ", no others are said"

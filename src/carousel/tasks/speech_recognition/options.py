@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from carousel.errors import OptionError
 from carousel.options import option, options
+from carousel.tasks.speech_recognition.augmentation import MOST_WARPING
 
 KINDS = ("log_mel", "mfcc")
 SCALINGS = ("speaker", "recording", "running")
@@ -135,6 +136,13 @@ class RecognitionOptions:
         low=0.0,
         high=0.5,
         source="Ko et al. 2015, section 2",
+    )
+    warping: float | None = option(
+        default=None,
+        help="by how much formants are moved up or down at random, as if others spoke (log_mel)",
+        low=0.0,
+        high=MOST_WARPING,
+        source="Jaitly and Hinton 2013",
     )
     noise: float | None = option(
         default=None,

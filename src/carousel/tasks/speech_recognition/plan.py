@@ -36,6 +36,7 @@ class Plan:
     masking: float
     stretching: float
     noise: float
+    warping: float = 0.0  # models of a version without it had none
 
     def network(self) -> dict[str, Any]:
         """Returns the options of the network."""
@@ -77,6 +78,7 @@ class _Defaults:
     weight_dropout: float = 0.0
     masking: float = 0.5
     stretching: float = 0.1
+    warping: float = 0.0
     noise: float = 0.3
 
 
@@ -127,6 +129,13 @@ def make_plan(
                 f"out, or give the recordings themselves"
             )
         chosen["noise"] = 0.0
+    if kind != "log_mel":
+        if options.warping:
+            raise OptionError(
+                f"option 'warping' = {options.warping:g} moves what mel filters heard, got "
+                f"{'ready features' if is_ready else kind}; leave it out, or take log_mel"
+            )
+        chosen["warping"] = 0.0
     deltas = options.deltas
     if deltas is None:  # cepstra are few; the convolution sees the slopes of many filters itself
         deltas = 0 if kind == "log_mel" or options.streaming else 2

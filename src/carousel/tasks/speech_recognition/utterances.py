@@ -289,7 +289,8 @@ class Utterances:
         x = frontend.scaled(x, own if frontend.scaling == "speaker" else None)
         if augmentation is not None:
             assert rng is not None
-            x = augmentation.features(x, rng)
+            middles = None if self.features is None else self.features.middles
+            x = augmentation.features(x, rng, middles)
         return frontend.seen(x)
 
     def silence(
@@ -360,6 +361,7 @@ def augmentation_of(plan: Plan, size: int) -> Augmentation:
         noise_share=0.0 if ready else plan.noise,
         gain=0.0 if ready or plan.scaling != "running" else 6.0,
         stretch=spread if ready else 0.0,
+        warp=plan.warping,
         time_masks=masks,
         frequency_masks=masks if bands else 0,
         frequency_width=max(1, round(bands * 15 / 80)),
