@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter, defaultdict
 
@@ -148,6 +149,24 @@ def test_a_text_is_followed_token_by_token(
         assert len(place) <= order
         if number < len(text):
             place = model.after(place, text[number])
+
+
+@given(corpora(), st.lists(st.integers(0, 6), max_size=20), st.integers(0, 6))
+def test_what_stands_before_a_boundary_is_no_context(
+    corpus: tuple[list[int], int, int], text: list[int], boundary: int
+) -> None:
+    """Each document costs what it costs by itself, its begin being known."""
+    tokens, vocabulary, order = corpus
+    model = NgramModel.fit(np.array(tokens, np.int64), vocabulary, order)
+    boundary %= vocabulary
+    text = [boundary, *(token % vocabulary for token in text)]
+    found = model.log_probabilities(np.array(text), boundary=boundary)
+    begins = [place for place, token in enumerate(text) if token == boundary]
+    wanted = []
+    for begin, end in itertools.pairwise([*begins, len(text)]):
+        # The next boundary, too, which is the end of this one.
+        wanted += model.log_probabilities(np.array(text[begin : end + 1])).tolist()
+    assert found.tolist() == close(wanted)
 
 
 def test_a_unigram_by_hand() -> None:

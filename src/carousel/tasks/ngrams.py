@@ -120,13 +120,17 @@ class NgramModel:
             ids = now
         return cls(vocabulary, keys, [_compact(count) for count in counts])
 
-    def log_probabilities(self, tokens: np.ndarray, first: int = 1) -> np.ndarray:
+    def log_probabilities(
+        self, tokens: np.ndarray, first: int = 1, boundary: int | None = None
+    ) -> np.ndarray:
         """Returns ln P(tokens[t] | tokens[max(0, t - order + 1) : t]) for t from ``first`` on.
 
         Args:
             tokens: (N,) whole numbers in [0, V).
             first: the first token to score, at least 0; those before it are context only. Where
                 there are fewer than ``order`` - 1, P_k of the longest context there is.
+            boundary: a token that begins a document: what stands before it is no context of what
+                follows; None where all is one text.
 
         Returns:
             (max(0, N - first),) float64, in nats.
@@ -142,7 +146,7 @@ class NgramModel:
         for start in range(first, len(tokens), _CHUNK):
             stop = min(start + _CHUNK, len(tokens))
             begin = max(0, start - self.order + 1)
-            p = self._probabilities(tokens[begin:stop].astype(np.int64))
+            p = self._probabilities(tokens[begin:stop].astype(np.int64), boundary)
             out[start - first : stop - first] = np.log(p[start - begin :])
         return out
 
@@ -154,8 +158,10 @@ class NgramModel:
         """Returns where the text stands when one more token has come, in [0, V)."""
         found = [0]
         for level, context in zip(self._levels[:-1], contexts, strict=False):
-            wanted = np.array([context * self.vocabulary + token])
-            found.append(-1 if context < 0 else int(_find(level.keys, wanted)[0]))
+            # One number at a time: what serves many of them takes several times as long for it.
+            wanted = context * self.vocabulary + token
+            at = int(level.keys.searchsorted(wanted)) if context >= 0 else len(level.keys)
+            found.append(at if at < len(level.keys) and level.keys[at] == wanted else -1)
         return tuple(found)
 
     def next_probabilities(self, contexts: Contexts) -> Float64[np.ndarray, " V"]:
@@ -165,18 +171,20 @@ class NgramModel:
             if context < 0 or level.total[context] == 0:
                 continue
             first = context * self.vocabulary
-            begin, end = np.searchsorted(level.keys, [first, first + self.vocabulary])
+            begin, end = level.keys.searchsorted((first, first + self.vocabulary))
             counts = level.counts[begin:end].astype(np.int64)
             p *= level.mass[context]
             p[level.keys[begin:end] - first] += counts - level.discounts[np.minimum(counts, 3)]
             p /= level.total[context]
         return p
 
-    def _probabilities(self, tokens: np.ndarray) -> np.ndarray:
+    def _probabilities(self, tokens: np.ndarray, boundary: int | None) -> np.ndarray:
         """Returns the probability of every token after those before it, (N,)."""
+        far = _tokens_since(tokens, boundary)
         p = np.full(len(tokens), 1 / self.vocabulary)
         context = np.zeros(len(tokens), dtype=np.int64)  # -1 where there is none of that length
-        for level in self._levels:
+        for k, level in enumerate(self._levels):
+            context[far < k] = -1
             gram = _find(level.keys, context * self.vocabulary + tokens)
             known = np.flatnonzero(context >= 0)
             known = known[level.total[context[known]] > 0]
@@ -297,6 +305,16 @@ def _find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         return np.full(len(wanted), -1)
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[at] == wanted, at, -1)
+
+
+def _tokens_since(tokens: np.ndarray, boundary: int | None) -> np.ndarray:
+    """Returns how many tokens stand before each one, the last boundary being the first, (N,)."""
+    places = np.arange(len(tokens))
+    if boundary is None:
+        return places
+    begins = np.where(tokens == boundary, places, 0)
+    last = np.concatenate([[0], np.maximum.accumulate(begins)[:-1]])[: len(tokens)]
+    return places - last
 
 
 def _compact(values: np.ndarray) -> np.ndarray:

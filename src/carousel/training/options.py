@@ -22,6 +22,8 @@ WITHOUT_EFFECT_ON_WEIGHTS = (
     "progress",
 )
 
+CLIP_NORM = 1.0  # where neither the user nor the task has another
+
 
 @options
 class RunOptions:
@@ -191,7 +193,7 @@ class RunOptions:
         sgd = optimizer == "sgd"
         return self.filled(
             optimizer=optimizer,
-            clip_norm=1.0,
+            clip_norm=CLIP_NORM,
             learning_rate=0.1 if sgd else 1e-3,
             weight_decay=0.01 if optimizer == "adamw" else 0.0,
             average=0.0,

@@ -59,7 +59,8 @@ def test_each_step_gives_the_mixture(members: int) -> None:
     for number, scores in enumerate(found):
         expected = wanted(network, given, text[: 20 + number])
         expected[4] = 0.0
-        np.testing.assert_allclose(scores[0].exp().numpy(), expected, **CLOSE)
+        shares = scores[0].softmax(-1).numpy()  # whatever they are shifted by
+        np.testing.assert_allclose(shares, expected / expected.sum(), **CLOSE)
 
 
 def test_generation_follows_the_mixture() -> None:
@@ -119,6 +120,32 @@ def test_score_and_evaluate_agree_and_so_do_beginnings(tmp_path: Path) -> None:
         "- the 7-gram of the training text has a share of 0.4 in every prediction\n" in model.card
     )
     assert "has a share" not in plain.card
+
+
+def test_no_document_knows_another() -> None:
+    """So that their order is nothing, and that each costs what it costs by itself."""
+    model = fitted(DOCUMENTS, ngram_weight=0.5)
+    some = [OTHER[:90], OTHER[90:200], OTHER[200:290]]
+    found, turned = (model.evaluate(texts) for texts in (some, some[::-1]))
+    assert found.model.nats == pytest.approx(turned.model.nats, rel=1e-6)
+    alone = sum(model.score(text).total for text in some)
+    assert found.model.nats == pytest.approx(alone, rel=1e-6)
+
+
+def test_the_share_can_be_set_and_is_kept(tmp_path: Path) -> None:
+    model = fitted([TEXT])
+    assert model.ngram_weight == 0
+    before = model.score(OTHER).total
+    model.ngram_weight = 0.4
+    kept = LanguageModel.load(model.save(tmp_path / "m"))
+    assert kept.ngram_weight == kept.options.ngram_weight == 0.4
+    assert kept.score(OTHER).total == model.score(OTHER).total != before
+    assert "has a share of 0.4" in kept.card
+    with pytest.raises(OptionError, match=r"'ngram_weight' .*from 0.0 to 0.9"):
+        model.ngram_weight = 1.0
+    assert model.ngram_weight == 0.4
+    with pytest.raises(ModelError, match="nothing to change yet; call fit"):
+        LanguageModel().ngram_weight = 0.1
 
 
 def test_it_goes_with_a_model_that_adapts() -> None:

@@ -225,16 +225,17 @@ def test_rates_belong_to_their_optimizer(vocabulary: int, own: str, other: str) 
         assert getattr(complete, name) == getattr(plain, name)
 
 
-def test_members_take_the_steps_that_each_would_take_alone() -> None:
-    """Of a mean of losses each gets its part: what scales with the gradient is made up for."""
+@pytest.mark.parametrize("optimizer", [None, "adam", "sgd"])
+def test_of_several_members_only_the_length_of_all_gradients_is_another(
+    optimizer: str | None,
+) -> None:
     for vocabulary in (LETTERS, WORDS):
-        plan, run = planned(vocabulary)
-        several, run_of_several = planned(vocabulary, members=4)
+        plan, run = planned(vocabulary, optimizer=optimizer)
+        several, run_of_several = planned(vocabulary, optimizer=optimizer, members=4)
         assert several == dataclasses.replace(plan, members=4)
         assert several.network() == plan.network()
-        if run["optimizer"] == "sgd":
-            run |= {"learning_rate": 4 * run["learning_rate"], "clip_norm": run["clip_norm"] / 2}
-        assert run_of_several == run
+        usual = RunOptions().filled(**run).complete().clip_norm
+        assert run_of_several == {**run, "clip_norm": 2 * usual}
 
 
 def test_momentum_needs_the_optimizer_that_has_it() -> None:

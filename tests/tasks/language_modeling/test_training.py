@@ -18,9 +18,9 @@ from carousel.data.batching import Shard
 from carousel.data.token_streams import num_rows, segment_ends
 from carousel.nn import State
 from carousel.tasks.language_modeling import training
-from carousel.tasks.language_modeling.network import Features, LanguageNetwork
+from carousel.tasks.language_modeling.ensemble import make_network, sample_by
+from carousel.tasks.language_modeling.network import Features
 from carousel.tasks.language_modeling.plan import Plan
-from carousel.tasks.language_modeling.softmax import FullSoftmax
 from carousel.tasks.language_modeling.training import LanguageModelingTask, Segment
 from carousel.training import RunOptions, train
 
@@ -66,10 +66,11 @@ def task(
     plan = Plan.from_dict({**PLAN, **changes})
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        network = LanguageNetwork(V, **plan.network())
-        nn.init.normal_(network.embedding.weight, std=0.7)
-    if plan.samples and isinstance(network.head, FullSoftmax):
-        network.head.sample_by(torch.arange(V), plan.samples)
+        network = make_network(V, plan.members, **plan.network())
+        for member in network.members:
+            nn.init.normal_(member.embedding.weight, std=0.7)
+    if plan.samples:
+        sample_by(network, torch.arange(V), plan.samples)
     return kind(
         network,
         tokens() if given is None else given,
@@ -358,6 +359,7 @@ def trained(
         (RATES, (2, 8, 12, 23)),
         ({**RATES, "tied": False, "boundary": 3}, (8,)),
         ({**RATES, "samples": 4}, (8,)),
+        ({**RATES, "members": 2, "samples": 4}, (8, 23)),
         ({"tied": False, "cutoffs": [6], "hidden_size": 8, "run": {"optimizer": "adamw"}}, (8,)),
         ({"num_layers": 1, "vary_bptt": False, "run": {"momentum": 0.5, "average": 0.0}}, (8,)),
     ],
@@ -376,7 +378,9 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
         for name, weight in whole.items():
             assert torch.equal(weight, again[name]), name
     tied = changes.get("tied", True)
-    assert tied == torch.equal(whole["embedding.weight"], whole.get("head.weight", torch.zeros(0)))
+    first = "members.0." if "members" in changes else ""
+    output = whole.get(f"{first}head.weight", torch.zeros(0))
+    assert tied == torch.equal(whole[f"{first}embedding.weight"], output)
 
 
 def test_without_its_state_a_run_would_not_end_the_same(tmp_path: Path) -> None:

@@ -379,6 +379,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     monkeypatch.setattr(fitting, "RecognitionTask", CrashingTask)
     rates = {f"{place}_dropout": 0.2 for place in ("input", "hidden", "output", "weight")}
     changing = {**rates, "noise": 0.5, "masking": 1.0, "stretching": 0.1, "streaming": streaming}
+    changing["warping"] = 0.1
     # 13 recordings train, in about 4 batches.
     run = RunOptions(max_steps=8, batch_size=4, validate_every=3, average=0.9, progress="none")
     whole = fit(rows[:14], run, holdout=0.0, **changing)

@@ -29,7 +29,7 @@ from carousel.data.acoustic_features import AcousticFeatures
 from carousel.data.feature_scaling import Moments, with_deltas
 from carousel.data.recordings import Recordings
 from carousel.errors import DataError
-from carousel.tasks.speech_recognition.augmentation import Augmentation
+from carousel.tasks.speech_recognition.augmentation import Augmentation, warped
 from carousel.tasks.speech_recognition.options import RecognitionOptions
 from carousel.tasks.speech_recognition.plan import Plan, make_plan
 from carousel.tasks.speech_recognition.utterances import (
@@ -277,6 +277,18 @@ def test_ready_features_are_no_sound_and_only_stretched_and_hidden(tmp_path: Pat
     assert len(found) != len(plain)
 
 
+def test_a_recording_is_warped_once_it_is_scaled(rows: list[dict[str, Any]]) -> None:
+    made = read(rows)
+    shifted = dataclasses.replace(Augmentation.none(), warp=0.2)
+    plain = made.frames(0, frontend(made))
+    found = made.frames(0, frontend(made), shifted, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    shifted.drawn(rng)  # what happens to the samples, which is nothing
+    factor = 1 + rng.uniform(-0.2, 0.2)
+    np.testing.assert_allclose(found, warped(plain, factor, FEATURES.middles), **CLOSE)
+    assert np.abs(found - plain).max() > 0.01
+
+
 @pytest.mark.parametrize(
     ("values", "is_ready", "size", "wanted"),
     [
@@ -285,7 +297,7 @@ def test_ready_features_are_no_sound_and_only_stretched_and_hidden(tmp_path: Pat
         ({"stretching": 0.25}, False, 40, {"speeds": (0.75, 0.875, 1.0, 1.125, 1.25)}),
         ({"stretching": 0.0}, False, 40, {"speeds": (1.0,), "stretch": 0.0}),
         ({"warping": 0.125}, False, 40, {"warp": 0.125}),
-        ({}, False, 40, {"warp": planned(False).warping}),
+        ({}, False, 40, {"warp": 0.0}),
         ({"features": "mfcc"}, False, 13, {"warp": 0.0}),
         ({"masking": 0.0}, False, 40, {"time_masks": 0, "frequency_masks": 0}),
         ({"masking": 2.0}, False, 80, {"time_masks": 4, "frequency_masks": 4}),

@@ -75,7 +75,11 @@ def fitted_to(
         run,
         boundary=tokenizer.end if several else None,
         source=texts.name,
-        fingerprint={"data": digest, "validation data": _digest(validation), **to_dict(options)},
+        fingerprint={
+            "data": digest,
+            "validation data": _digest(validation),
+            **_of_training(options),
+        },
         introduction=_introduction(part, tokenizer, network),
     )
     result = train(task, run, progress)
@@ -111,6 +115,15 @@ def fitted_to(
         },
     )
     return fitted, result.history
+
+
+def _of_training(options: LanguageModelingOptions) -> dict[str, Any]:
+    """Returns the options that a run depends on; those of an earlier version had no members."""
+    found = to_dict(options)
+    del found["ngram_weight"]
+    if options.members == 1:
+        del found["members"]
+    return found
 
 
 def _validation_part(

@@ -94,13 +94,15 @@ class NetworkStepper:
     def _scores(self, features: Tensor) -> Tensor:
         if self._full is not None:
             return F.linear(features, *self._full)
-        return self._head.logits(features) + self._never
+        scores = self._head.logits(features)  # ln P, of groups
+        return scores - scores.mean() + self._never
 
 
 class MixedStepper:
     """Feeds several networks, or n-grams beside them, one token at a time.
 
-    The scores are ln of the mean of the networks' probabilities, mixed with those of the n-grams.
+    The scores are ln of the mean of the networks' probabilities, mixed with those of the n-grams,
+    and shifted so that their mean is 0: a repetition penalty divides those above it.
 
     Args:
         network: in evaluation mode; its weights must not change meanwhile.
@@ -130,8 +132,10 @@ class MixedStepper:
             # Of those before the last few the n-grams know nothing.
             for token in tokens[-self._share.model.order :]:
                 self._contexts = self._share.model.after(self._contexts, token)
-            mixed = self._share.mixed_log_probs(found[0].double().cpu().numpy(), self._contexts)
+            network = found[0].detach().double().cpu().numpy()
+            mixed = self._share.mixed_log_probs(network, self._contexts)
             found = torch.from_numpy(mixed)[None].to(found)
+        found = found - found.mean()
         found[:, self._forbidden] = -torch.inf
         return found
 

@@ -72,6 +72,8 @@ def inspected_text(fitted: Fitted, text: str, chosen: TextInspectionOptions) -> 
     tokenizer = fitted.tokenizer
     own = chosen_member(list(fitted.network.members), chosen.member)
     network = cast(LanguageNetwork, own)
+    several = fitted.plan.members > 1
+    which = f", network {chosen.member} of {fitted.plan.members}" if several else ""
     begin, *tokens = prompt_tokens(tokenizer, text, source="the text")
     if not tokens:
         raise DataError(f"expected a text to inspect, got {text!r}, which has no {tokenizer.kind}")
@@ -99,7 +101,7 @@ def inspected_text(fitted: Fitted, text: str, chosen: TextInspectionOptions) -> 
         questions = [_question(network, state, read, step, axis)]
     seen = watched(network, partial(network, read, state), lambda path: _AXIS)
     return Inspection(
-        title=f"language model, “{shortened(text, 40)}”",
+        title=f"language model{which}, “{shortened(text, 40)}”",
         axes={_AXIS: axis},
         layers=seen.layers,
         attributions=attributions(chosen.explain, questions),

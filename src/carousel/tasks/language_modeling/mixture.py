@@ -33,17 +33,6 @@ class NgramShare:
     model: NgramModel
     weight: float
 
-    def mixed_nats(
-        self, nats: Float64[np.ndarray, " N"], tokens: np.ndarray
-    ) -> Float64[np.ndarray, " N"]:
-        """Returns -ln P of every token but the first.
-
-        Args:
-            nats: of the network.
-            tokens: (N + 1,).
-        """
-        return -self.joined(-nats, self.model.log_probabilities(tokens))
-
     def mixed_log_probs(
         self, log_probs: Float64[np.ndarray, " V"], contexts: Contexts
     ) -> Float64[np.ndarray, " V"]:

@@ -258,6 +258,21 @@ class LanguageModel(TrainedModel[Fitted]):
         return self._ready("describe").tokenizer
 
     @property
+    def ngram_weight(self) -> float:
+        """Share that n-grams have in every prediction, from 0 to 0.9.
+
+        It can be set, and is saved with the model: no training depends on it.
+        """
+        return self._ready("describe").plan.ngram_weight
+
+    @ngram_weight.setter
+    def ngram_weight(self, weight: float) -> None:
+        fitted = self._ready("change")
+        options = dataclasses.replace(fitted.options, ngram_weight=weight)  # which checks it
+        plan = dataclasses.replace(fitted.plan, ngram_weight=options.ngram_weight)
+        self._take(options, dataclasses.replace(fitted, options=options, plan=plan), self._history)
+
+    @property
     def network(self) -> Network:
         """The trained network, in evaluation mode."""
         return self._ready("describe").network

@@ -10,6 +10,7 @@ from typing import Any
 
 from carousel.errors import OptionError
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
+from carousel.training.options import CLIP_NORM
 
 _SAMPLED_FROM = 5_000  # tokens of a vocabulary above which training sums over a sample
 _SAMPLES = 2_000
@@ -206,13 +207,10 @@ def make_plan(
         ngram_weight=options.ngram_weight,
     )
     run = dict(base.run)
-    if run["optimizer"] == "sgd" and options.members > 1:
-        # The loss is the members' mean, of which the gradient of each is a part: its steps are
-        # those that it would take alone.
-        run["learning_rate"] *= options.members
-        run["clip_norm"] /= math.sqrt(options.members)
     if optimizer not in (None, run["optimizer"]):  # to which its rates do not belong
         run = {"average": run["average"]}
+    if options.members > 1:  # whose gradients are clipped as one, which is so much longer
+        run["clip_norm"] = math.sqrt(options.members) * run.get("clip_norm", CLIP_NORM)
     return plan, {**run, **_COMMON, "batch_size": columns}
 
 

@@ -79,7 +79,7 @@ def score_text(fitted: Fitted, text: str) -> ScoredText:
     share = fitted.share()
     return ScoredText(
         tokens=[own.vocabulary[t] for t in tokens[1:].tolist()],
-        nats=nats if share is None else share.mixed_nats(nats, tokens),
+        nats=nats if share is None else -share.joined(-nats, share.model.log_probabilities(tokens)),
         unknown=0 if own.unknown is None else int((tokens == own.unknown).sum()),
     )
 
@@ -122,11 +122,12 @@ def evaluate_part(
             )
         }
     share, alone = fitted.share(options.ngram_weight), None
-    if share is not None:
-        alone = _scores(nats[MODEL_NAME], part)
-        nats[MODEL_NAME] = share.mixed_nats(nats[MODEL_NAME], part.tokens)
     for name, model in fitted.ngrams.items():
-        nats[name] = -model.log_probabilities(part.tokens)
+        counted = model.log_probabilities(part.tokens, boundary=fitted.boundary)
+        if share is not None and model is share.model:
+            alone = _scores(nats[MODEL_NAME], part)
+            nats[MODEL_NAME] = -share.joined(-nats[MODEL_NAME], counted)
+        nats[name] = -counted
     return Report(
         scores={name: _scores(values, part) for name, values in nats.items()},
         nats={name: values.astype(np.float32) for name, values in nats.items()},

@@ -94,7 +94,10 @@ class LanguageModelingTask(Task[Segment]):
         return len(self._ends)
 
     def loss(self, module: Any, batch: Segment) -> tuple[Tensor, float]:
-        """Returns the nats of a segment, with what the options add, and its number of tokens."""
+        """Returns the nats of a segment, with what the options add, and its number of tokens.
+
+        Of several members it is the mean, with the gradient of the sum: each learns as alone.
+        """
         found = module(batch.inputs, self._state, document_begins(batch.inputs, self.boundary))
         self._state = [State(s.h.detach(), s.c.detach()) for s in found.state]
         losses = module.head.losses(found.dropped.flatten(0, 1), batch.targets.flatten())
@@ -104,6 +107,9 @@ class LanguageModelingTask(Task[Segment]):
             total = total + count * alpha * found.dropped.square().mean()
         if beta and len(found.raw) > 1:
             total = total + count * beta * (found.raw[1:] - found.raw[:-1]).square().mean()
+        others = self.plan.members - 1
+        if others:
+            total = total + others * (total - total.detach())
         return total, float(count)
 
     def rate_factor(self, batch: Segment | None) -> float:
