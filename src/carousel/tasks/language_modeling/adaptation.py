@@ -83,7 +83,7 @@ class AdaptationOptions:
         help="share of the n-grams of the training text in every prediction (default: the model's)",
         low=0.0,
         high=0.9,
-        source="doi:10.1109/ICASSP.2011.5947611, table 2",
+        source="doi:10.21437/Interspeech.2010-343, section 3",
     )
 
     def __post_init__(self) -> None:

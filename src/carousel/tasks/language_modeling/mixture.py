@@ -6,8 +6,8 @@ A network of few minutes knows better what may come at all; counts know word for
 
 Letters: N tokens, V vocabulary.
 
-Reference: Mikolov et al. (2011), doi:10.1109/ICASSP.2011.5947611, table 2, where a recurrent model
-    and a Kneser-Ney 5-gram are interpolated.
+Reference: Mikolov et al. (2010), doi:10.21437/Interspeech.2010-343, section 3, where recurrent
+    models and a Kneser-Ney 5-gram are interpolated.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ def warped(
         OptionError: for a factor out of its range.
 
     Reference: Jaitly and Hinton 2013, "Vocal tract length perturbation (VTLP) improves speech
-    recognition", ICML workshop on deep learning for audio, section 3; here the features are moved,
+    recognition", ICML workshop on deep learning for audio; here the features are moved,
     where they move the filters.
     """
     _check("factor", factor, 1 - MOST_WARPING, 1 + MOST_WARPING)
