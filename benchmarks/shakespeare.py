@@ -67,7 +67,7 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         steps = model.history.records[-1].step
         found = [results[name], alone.nats_per_character]
         rows.append([f"{minutes} minutes", *found, steps, seconds])
-    rows.append(["7-gram, Kneser-Ney", results["nats_7_gram"], 0.0, 0, 0.0])
+    rows.append(["7-gram, Kneser-Ney", results["nats_7_gram"], "", 0, 0.0])
     columns = [
         "trained for",
         "nats per character",
