@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import os
@@ -21,6 +22,17 @@ def expanded(kind: Any, tokens: Sequence[Token]) -> Any:
     """Converts a place on disk: shells leave the ``~`` of ``--out=~/model`` for us to expand."""
     text = os.path.expanduser(tokens[0].value)
     return text if _plain(kind) is str else Path(text)
+
+
+def whole(kind: Any, tokens: Sequence[Token]) -> int:
+    """Converts a whole number, such as 1000, 1_000 or 1e3; a fraction is not rounded to one."""
+    text = tokens[0].value
+    with contextlib.suppress(ValueError):
+        return int(text)
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError(f"expected a whole number, got {text}")
+    return int(number)
 
 
 def with_options(
@@ -113,6 +125,7 @@ def _parameter(same: Sequence[tuple[str, dataclasses.Field[Any], Any]]) -> inspe
         # What is off where nothing is said needs no word to turn it off.
         negative=None if listed or is_on else "",
         show_default=False,
+        converter=whole if _plain(kind) is int else None,
     )
     return inspect.Parameter(
         field.name,

@@ -123,7 +123,8 @@ def predict(
         transcripts.transcribe(model, input, written, listening, out, device, as_json=json_)
     else:
         length, how, sampling = chosen
-        if how.score and (idle := [name for name in values if name != "score"]):
+        heard = ("score", "ngram_weight")  # where nothing is written
+        if how.score and (idle := [name for name in values if name not in heard]):
             raise OptionError(
                 f"--score writes nothing, so --{idle[0].replace('_', '-')} would do nothing; leave "
                 f"one of them out"

@@ -10,6 +10,7 @@ from carousel.data.storage import write_atomically
 from carousel.decoding.sampling import SamplingOptions
 from carousel.errors import OptionError
 from carousel.options import option, options
+from carousel.tasks.language_modeling.options import MOST_SHARE
 
 _MOST = 500  # tokens, where nothing is said
 
@@ -22,6 +23,12 @@ class WritingOptions:
     seed: int = option(default=0, help="decides every draw", low=0, high=2**63 - 1)
     score: bool = option(
         default=False, help="write nothing; say how likely INPUT is, token by token"
+    )
+    ngram_weight: float | None = option(
+        default=None,
+        help="share of the n-grams of the training text in every prediction; default: the model's",
+        low=0.0,
+        high=MOST_SHARE,
     )
 
 
@@ -44,6 +51,8 @@ def write(
         raise OptionError("--max-tokens 0 has no end, which only a terminal or pipe can take")
     prompt = sys.stdin.read() if input == "-" else input or ""
     language_model = carousel.load(model).to(device)
+    if chosen.ngram_weight is not None:
+        language_model.ngram_weight = chosen.ngram_weight
     if chosen.score:
         scored = language_model.score(prompt)
         text = json.dumps(scored.to_dict()) if as_json else str(scored)

@@ -107,10 +107,10 @@ def check_same_run(
     Raises:
         CheckpointError: if anything differs.
     """
-    differences = [
-        *_differences("option", saved["options"], options),
-        *_differences("", saved["fingerprint"], fingerprint),
-    ]
+    # What the task decides follows from its own options: they are what the user gave.
+    differences = _differences("", saved["fingerprint"], fingerprint) or _differences(
+        "option", saved["options"], options
+    )
     if differences:
         raise CheckpointError(
             f"{path}: belongs to another run: {'; '.join(differences)}; "

@@ -314,3 +314,7 @@ def test_a_model_of_an_earlier_version_is_one_network(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"'plan\.members', got 0"):
         config["plan"]["members"] = 0
         type(parts).restore(config, parts.tensors(), {**parts.assets(), "history.jsonl": b""})
+    for found, said in ((100_000, "up to 16 networks"), (2, "1, the networks that have weights")):
+        config["plan"]["members"] = found
+        with pytest.raises(ModelError, match=f"{said} as 'plan.members', got {found}"):
+            type(parts).restore(config, parts.tensors(), {**parts.assets(), "history.jsonl": b""})

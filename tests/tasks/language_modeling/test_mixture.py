@@ -63,6 +63,20 @@ def test_each_step_gives_the_mixture(members: int) -> None:
         np.testing.assert_allclose(shares, expected / expected.sum(), **CLOSE)
 
 
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_share_of_nothing_changes_no_score(members: int) -> None:
+    """So that a repetition penalty means the same to every model."""
+    torch.manual_seed(2)
+    sizes = {"embedding_size": 5, "hidden_size": 6, "num_layers": 2, "tied": False}
+    network = small_network(V) if members == 1 else Ensemble(2, V, **sizes).double().eval()
+    text = random_tokens(20, seed=9).tolist()
+    with torch.inference_mode():
+        plain, mixed = (
+            stepper_of(network, [4], given).read(text) for given in (None, share(1e-12))
+        )
+    torch.testing.assert_close(plain.double(), mixed.double(), **CLOSE)
+
+
 def test_generation_follows_the_mixture() -> None:
     network, given = small_network(V), share(0.6)
     greedy = SamplingOptions(temperature=0.0)
@@ -92,7 +106,7 @@ def test_a_report_has_the_mixture_and_the_network_alone(kind: str) -> None:
     own = np.array(alone.nats["this model"], np.float64)
     expected = -np.log(0.75 * np.exp(-own) + 0.25 * np.exp(-counted.astype(np.float64)))
     np.testing.assert_allclose(report.nats["this model"], expected, rtol=1e-5)
-    assert "a share of 0.25 in the model's predictions; the network alone has" in str(report)
+    assert "a share of 0.25 in the model's predictions; without them it has" in str(report)
     assert "share of" not in str(alone)
     half = model.evaluate([OTHER], adaptation=AdaptationOptions(ngram_weight=0.5))
     assert half.ngram_weight == 0.5
@@ -168,8 +182,8 @@ def test_a_share_that_cannot_be_is_refused(weight: float) -> None:
 def test_a_folder_with_a_share_of_everything_is_damaged() -> None:
     parts = fitted([TEXT])._ready("save")
     config = parts.config()
-    config["plan"]["ngram_weight"] = 1.5
-    with pytest.raises(ModelError, match=r"a share below 1 as 'plan\.ngram_weight', got 1\.5"):
+    config["plan"]["ngram_weight"] = 0.95
+    with pytest.raises(ModelError, match=r"a share up to 0\.9 as 'plan\.ngram_weight', got 0\.95"):
         type(parts).restore(config, parts.tensors(), {**parts.assets(), "history.jsonl": b""})
     del config["plan"]["ngram_weight"], config["options"]["ngram_weight"]
     kept = type(parts).restore(config, parts.tensors(), {**parts.assets(), "history.jsonl": b""})

@@ -22,6 +22,7 @@ from carousel.nn import State
 from carousel.options import option, options
 from carousel.tasks.language_modeling.ensemble import Network
 from carousel.tasks.language_modeling.network import Features
+from carousel.tasks.language_modeling.options import MOST_SHARE
 
 _EPSILON = 1e-8  # below which a mean square is taken for none
 _STABILIZATION = 2e-5  # ε: a token that training never had moves no further than others
@@ -75,14 +76,14 @@ class AdaptationOptions:
         default=None,
         help="share of the cache in the prediction, λ (default 0.1)",
         low=0.0,
-        high=1.0,
+        high=0.99,
     )
 
     ngram_weight: float | None = option(
         default=None,
         help="share of the n-grams of the training text in every prediction (default: the model's)",
         low=0.0,
-        high=0.9,
+        high=MOST_SHARE,
         source="doi:10.21437/Interspeech.2010-343, section 3",
     )
 

@@ -19,7 +19,7 @@ from carousel.tasks.language_modeling.ensemble import Network, make_network
 from carousel.tasks.language_modeling.mixture import NgramShare
 from carousel.tasks.language_modeling.options import LanguageModelingOptions
 from carousel.tasks.language_modeling.plan import Plan
-from carousel.tasks.language_modeling.saved import check_config, check_statistics
+from carousel.tasks.language_modeling.saved import check_config, check_members, check_statistics
 from carousel.tasks.language_modeling.seen_lines import SeenLines
 from carousel.tasks.ngrams import NgramModel
 from carousel.tasks.saved_values import DAMAGED, parts_that_fit
@@ -145,9 +145,10 @@ class Fitted:
             tokenizer = tokenizer_from_json(assets[TOKENIZER_FILE].decode())
             options = from_dict(LanguageModelingOptions, config["options"])
             plan = Plan.from_dict(config["plan"])
+            weights = {n: t for n, t in tensors.items() if not n.startswith(_STATISTICS)}
+            check_members(weights, plan.members)
             with torch.random.fork_rng(devices=[]):
                 network = make_network(len(tokenizer), plan.members, **plan.network())
-            weights = {n: t for n, t in tensors.items() if not n.startswith(_STATISTICS)}
             if plan.tied:
                 own = [name for name in weights if name.endswith(_EMBEDDING)]
                 weights |= {n.removesuffix(_EMBEDDING) + _OUTPUT: weights[n] for n in own}

@@ -118,12 +118,8 @@ def fitted_to(
 
 
 def _of_training(options: LanguageModelingOptions) -> dict[str, Any]:
-    """Returns the options that a run depends on; those of an earlier version had no members."""
-    found = to_dict(options)
-    del found["ngram_weight"]
-    if options.members == 1:
-        del found["members"]
-    return found
+    """Returns the options that a run depends on."""
+    return {name: v for name, v in to_dict(options).items() if name != "ngram_weight"}
 
 
 def _validation_part(

@@ -54,6 +54,9 @@ def stepper_of(
 class NetworkStepper:
     """Feeds a network one token at a time; nothing is computed twice.
 
+    The scores are shifted so that their mean is 0, before some are forbidden: a repetition penalty
+    divides those above it, and multiplies those below.
+
     Args:
         network: in evaluation mode; its weights must not change meanwhile.
         forbidden: tokens that get a score of -inf.
@@ -68,8 +71,10 @@ class NetworkStepper:
         self._never = never.to(self._embedding.dtype)
         self._full: tuple[Tensor, Tensor] | None = None
         if isinstance(network.head, FullSoftmax):
-            # Forbidden at once, in the bias, because a step has time for few operations.
-            self._full = network.head.weight, network.head.bias + self._never
+            # Shifted and forbidden at once, because a step has time for few operations.
+            weight, bias = network.head.weight, network.head.bias
+            shift = bias.mean() - self._never
+            self._full = weight - weight.mean(0), bias - shift
         self._steps = [layer.stepper() for layer in network.layers]
 
     def read(self, tokens: Sequence[int]) -> Tensor:
@@ -102,7 +107,7 @@ class MixedStepper:
     """Feeds several networks, or n-grams beside them, one token at a time.
 
     The scores are ln of the mean of the networks' probabilities, mixed with those of the n-grams,
-    and shifted so that their mean is 0: a repetition penalty divides those above it.
+    and shifted as a single network's are.
 
     Args:
         network: in evaluation mode; its weights must not change meanwhile.

@@ -7,6 +7,8 @@ from carousel.options import option, options
 
 AWD = "arXiv:1708.02182"
 SUBWORDS = 257  # the least there can be
+MOST_MEMBERS = 16
+MOST_SHARE = 0.9  # of the n-grams in a prediction
 
 
 @options
@@ -137,7 +139,7 @@ class LanguageModelingOptions:
         help="networks that learn side by side and predict together",
         unit="networks",
         low=1,
-        high=16,
+        high=MOST_MEMBERS,
         source="arXiv:1409.2329, table 1",
     )
 
@@ -146,7 +148,7 @@ class LanguageModelingOptions:
         help="share that the n-grams of the training text have in every prediction; 0 leaves it to "
         "the network",
         low=0.0,
-        high=0.9,
+        high=MOST_SHARE,
         source="doi:10.21437/Interspeech.2010-343, section 3",
     )
 

@@ -94,7 +94,7 @@ class Report:
         lines: different ones of the text that were looked up among those of training, and
         seen_lines: how many of them stand there.
         ngram_weight: share of the n-grams in the model's predictions, and
-        network: what it has without them; None where the share is 0.
+        network: what it has without them, adapting as it does; None where the share is 0.
     """
 
     scores: Mapping[str, Scores]
@@ -174,7 +174,7 @@ class Report:
         if self.network is not None:
             found.append(
                 f"The n-grams have a share of {self.ngram_weight:g} in the model's predictions; "
-                f"the network alone has {self.network.nats_per_token:.4f} nats a token, "
+                f"without them it has {self.network.nats_per_token:.4f} nats a token, "
                 f"{self.network.bits_per_character:.4f} bits a character."
             )
         if self.adaptation:

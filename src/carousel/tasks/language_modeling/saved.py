@@ -5,11 +5,12 @@ Whoever changes a model folder by hand is told what is wrong, and not that their
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from carousel.tasks.language_modeling.options import MOST_MEMBERS, MOST_SHARE
 from carousel.tasks.saved_values import expect, is_count
 from carousel.tasks.trained import RUN_FACTS
 
@@ -64,7 +65,9 @@ def check_config(config: Mapping[str, Any]) -> None:
         valid = type(value) in (int, float) and value >= 0
         expect(valid, f"plan.{name}", "a number from 0 on", value)
     weight = plan.get("ngram_weight", 0.0)
-    expect(weight < 1, "plan.ngram_weight", "a share below 1", weight)
+    expect(weight <= MOST_SHARE, "plan.ngram_weight", f"a share up to {MOST_SHARE}", weight)
+    members = plan.get("members", 1)
+    expect(members <= MOST_MEMBERS, "plan.members", f"up to {MOST_MEMBERS} networks", members)
     for name in ("tied", "vary_bptt"):
         expect(type(plan.get(name)) is bool, f"plan.{name}", "true or false", plan.get(name))
     cutoffs = plan.get("cutoffs")
@@ -77,6 +80,21 @@ def check_config(config: Mapping[str, Any]) -> None:
     expect(isinstance(seen.get("digest"), str), "seen.digest", "text", seen.get("digest"))
     for name in _ABOUT:
         expect(name in config["about"], f"about.{name}", "a value", None)
+
+
+def check_members(names: Iterable[str], members: int) -> None:
+    """Refuses weights of more or fewer networks than the plan has.
+
+    Args:
+        names: of the weights.
+        members: of the plan.
+
+    Raises:
+        ModelError: says how many there are.
+    """
+    several = {name.split(".")[1] for name in names if name.startswith("members.")}
+    found = len(several) or 1
+    expect(found == members, "plan.members", f"{found}, the networks that have weights", members)
 
 
 def check_statistics(statistics: Mapping[str, Tensor], network: nn.Module) -> None:
