@@ -142,8 +142,7 @@ def _check_range(name: str, value: Any, limits: Mapping[str, Any]) -> None:
     below = low is not None and value < low
     above = high is not None and value > high
     if below or above or math.isnan(value):
-        what = "a whole number" if isinstance(value, int) and limits.get("unit") else "a value"
-        raise OptionError(f"option {name!r} expects {what}{_range_words(limits)}, got {value!r}")
+        raise OptionError(f"option {name!r} expects a value{_range_words(limits)}, got {value!r}")
 
 
 def _words(kind: Any) -> str:

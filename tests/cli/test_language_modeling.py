@@ -106,6 +106,34 @@ def test_evaluate_prints_the_report(folder: Path, tmp_path: Path, capsys: Out) -
     lines_of(capsys, "evaluate", model, data, "--plot", str(tmp_path / "p.png"), "--force")
 
 
+@pytest.mark.parametrize("value", ["1.5", "2.9", "1e-3", "nan", "inf", "two"])
+def test_no_fraction_is_rounded_to_a_whole_number(
+    value: str, folder: Path, tmp_path: Path, capsys: Out
+) -> None:
+    words = ["fit", "language-modeling", str(folder / "a.txt"), "--out", str(tmp_path / "x")]
+    assert main([*words, f"--members={value}"]) == 2
+    said = capsys.readouterr().err
+    assert "--members" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_whole_number_may_be_written_as_one_does(folder: Path, capsys: Out) -> None:
+    words = ["predict", str(folder / "m"), "the", "--json", "--max-tokens"]
+    assert lines_of(capsys, *words, "1e1") == lines_of(capsys, *words, "10")
+
+
+def test_predict_takes_a_share_of_n_grams(folder: Path, capsys: Out) -> None:
+    words = ["predict", str(folder / "m"), "the cat", "--score", "--json"]
+    plain, mixed = (
+        json.loads(lines_of(capsys, *words, *more)) for more in ([], ["--ngram-weight", "0.4"])
+    )
+    model = carousel.load(folder / "m")
+    assert plain["total"] == pytest.approx(model.score("the cat").total)
+    model.ngram_weight = 0.4
+    assert mixed["total"] == pytest.approx(model.score("the cat").total) != plain["total"]
+
+
 def test_json_has_no_infinity(folder: Path, capsys: Out) -> None:
     words = ["--cache", "--cache-weight", "1", "--cache-size", "1", "--json"]
     found = lines_of(capsys, "evaluate", str(folder / "m"), str(folder / "a.txt"), *words)

@@ -107,10 +107,10 @@ def check_same_run(
     Raises:
         CheckpointError: if anything differs.
     """
-    # What the task decides follows from its own options: they are what the user gave.
-    differences = _differences("", saved["fingerprint"], fingerprint) or _differences(
-        "option", saved["options"], options
-    )
+    differences = [
+        *_differences("", saved["fingerprint"], fingerprint),  # from which options may follow
+        *_differences("option", saved["options"], options),
+    ]
     if differences:
         raise CheckpointError(
             f"{path}: belongs to another run: {'; '.join(differences)}; "

@@ -333,7 +333,7 @@ def test_statistics_of_almost_no_text() -> None:
         ({"cache_size": 3, "dynamic": True}, "'cache_size' belongs to 'cache', which is off"),
         ({"cache_flatness": 0.0}, "'cache_flatness'"),
         ({"cache_weight": 0.0}, "'cache_weight'"),
-        ({"cache": True, "cache_weight": 1.0}, "from 0.0 to 0.99"),
+        ({"cache": True, "cache_weight": 1.5}, "from 0.0 to 1.0"),
         ({"cache": True, "cache_size": 0}, "at least 1"),
         ({"dynamic": True, "dynamic_rate": -1.0}, "at least 0"),
         ({"cash": True}, "did you mean 'cache'"),

@@ -26,6 +26,7 @@ from carousel.tasks.language_modeling.generation import (
     prompt_tokens,
 )
 from carousel.tasks.language_modeling.network import LanguageNetwork
+from carousel.tasks.language_modeling.softmax import FullSoftmax
 
 GREEDY = SamplingOptions(temperature=0.0)
 
@@ -45,7 +46,8 @@ def rerun(
         with torch.no_grad():
             found = network(torch.tensor(text)[:, None])
             logits = network.head.logits(found.dropped[-1])
-        logits -= logits.mean()  # else a penalty would depend on what all have in common
+        if not isinstance(network.head, FullSoftmax):  # ln P, which a penalty would multiply
+            logits -= logits.mean()
         logits[:, list(forbidden)] = -torch.inf
         # The boundary that a document begins with was not written.
         text.append(int(sampler.sample(logits, torch.tensor([text[1:]]))))

@@ -16,15 +16,8 @@ from hypothesis import strategies as st
 
 from carousel.data.acoustic_features import AcousticFeatures
 from carousel.errors import MissingDependencyError, OptionError
-from carousel.tasks.speech_recognition.augmentation import (
-    Augmentation,
-    gained,
-    masked,
-    noisy,
-    speed,
-    stretched,
-    warped,
-)
+from carousel.tasks.speech_recognition.augmentation import Augmentation, gained, noisy, speed
+from carousel.tasks.speech_recognition.feature_changes import masked, stretched, warped
 
 RATE = 16_000
 

@@ -56,7 +56,8 @@ def test_every_value_of_the_plan_is_checked(field: dataclasses.Field[Any]) -> No
         message = refused(lambda found, value=value: found["plan"].update({field.name: value}))
         assert f"'plan.{field.name}'" in message
         assert f"got {value!r}" in message
-    assert f"'plan.{field.name}'" in refused(lambda found: found["plan"].pop(field.name))
+    if field.default is dataclasses.MISSING:  # else it came with a later version
+        assert f"'plan.{field.name}'" in refused(lambda found: found["plan"].pop(field.name))
 
 
 def test_only_of_slopes_there_may_be_none() -> None:

@@ -29,7 +29,8 @@ from carousel.data.acoustic_features import AcousticFeatures
 from carousel.data.feature_scaling import Moments, with_deltas
 from carousel.data.recordings import Recordings
 from carousel.errors import DataError
-from carousel.tasks.speech_recognition.augmentation import Augmentation, warped
+from carousel.tasks.speech_recognition.augmentation import Augmentation
+from carousel.tasks.speech_recognition.feature_changes import warped
 from carousel.tasks.speech_recognition.options import RecognitionOptions
 from carousel.tasks.speech_recognition.plan import Plan, make_plan
 from carousel.tasks.speech_recognition.utterances import (

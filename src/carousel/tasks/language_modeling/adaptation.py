@@ -76,7 +76,7 @@ class AdaptationOptions:
         default=None,
         help="share of the cache in the prediction, λ (default 0.1)",
         low=0.0,
-        high=0.99,
+        high=1.0,
     )
 
     ngram_weight: float | None = option(

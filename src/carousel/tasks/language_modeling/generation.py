@@ -54,8 +54,8 @@ def stepper_of(
 class NetworkStepper:
     """Feeds a network one token at a time; nothing is computed twice.
 
-    The scores are shifted so that their mean is 0, before some are forbidden: a repetition penalty
-    divides those above it, and multiplies those below.
+    A repetition penalty divides scores above 0 and multiplies those below, so that what is common
+    to all of them counts: those of groups, which are logarithms of probabilities, get a mean of 0.
 
     Args:
         network: in evaluation mode; its weights must not change meanwhile.
@@ -71,10 +71,8 @@ class NetworkStepper:
         self._never = never.to(self._embedding.dtype)
         self._full: tuple[Tensor, Tensor] | None = None
         if isinstance(network.head, FullSoftmax):
-            # Shifted and forbidden at once, because a step has time for few operations.
-            weight, bias = network.head.weight, network.head.bias
-            shift = bias.mean() - self._never
-            self._full = weight - weight.mean(0), bias - shift
+            # Forbidden at once, in the bias, because a step has time for few operations.
+            self._full = network.head.weight, network.head.bias + self._never
         self._steps = [layer.stepper() for layer in network.layers]
 
     def read(self, tokens: Sequence[int]) -> Tensor:
@@ -107,7 +105,7 @@ class MixedStepper:
     """Feeds several networks, or n-grams beside them, one token at a time.
 
     The scores are ln of the mean of the networks' probabilities, mixed with those of the n-grams,
-    and shifted as a single network's are.
+    and as high on average as the networks' own scores, which a repetition penalty is for.
 
     Args:
         network: in evaluation mode; its weights must not change meanwhile.
@@ -140,7 +138,7 @@ class MixedStepper:
             network = found[0].detach().double().cpu().numpy()
             mixed = self._share.mixed_log_probs(network, self._contexts)
             found = torch.from_numpy(mixed)[None].to(found)
-        found = found - found.mean()
+        found = found - found.mean() + torch.stack(scores).float().mean()
         found[:, self._forbidden] = -torch.inf
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from carousel.errors import OptionError
 from carousel.options import option, options
-from carousel.tasks.speech_recognition.augmentation import MOST_WARPING
+from carousel.tasks.speech_recognition.feature_changes import MOST_WARPING
 
 KINDS = ("log_mel", "mfcc")
 SCALINGS = ("speaker", "recording", "running")

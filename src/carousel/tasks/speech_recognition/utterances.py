@@ -289,7 +289,9 @@ class Utterances:
         x = frontend.scaled(x, own if frontend.scaling == "speaker" else None)
         if augmentation is not None:
             assert rng is not None
-            middles = None if self.features is None else self.features.middles
+            middles = None
+            if self.features is not None and augmentation.warp:
+                middles = self.features.middles
             x = augmentation.features(x, rng, middles)
         return frontend.seen(x)
 
