@@ -29,10 +29,10 @@ def whole(kind: Any, tokens: Sequence[Token]) -> int:
     text = tokens[0].value
     with contextlib.suppress(ValueError):
         return int(text)
-    number = float(text)
-    if not number.is_integer():
-        raise ValueError(f"expected a whole number, got {text}")
-    return int(number)
+    with contextlib.suppress(ValueError, OverflowError):
+        if (number := int(float(text))) == float(text):
+            return number
+    raise ValueError(f"expected a whole number, got {text}")
 
 
 def with_options(
