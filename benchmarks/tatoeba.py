@@ -28,6 +28,7 @@ OPTIONS: dict[str, Any] = {}
 MINUTES = 90.0
 SEARCH: dict[str, Any] = {"beam": 5}
 HELD = 2_000  # pairs each for test and validation
+CREDIT = "Sentences: tatoeba.org, CC BY 2.0, paired by manythings.org/anki."
 
 
 def measure(arguments: argparse.Namespace) -> Outcome:
@@ -82,6 +83,7 @@ def measure(arguments: argparse.Namespace) -> Outcome:
                 rows=[[one.source, one.reference, one.translation] for one in report.examples],
             ),
         ],
+        notes=[CREDIT],
         partial=bool(arguments.quick or arguments.validation),
     )
 
