@@ -10,7 +10,7 @@ from carousel.data.storage import write_atomically
 from carousel.decoding.sampling import SamplingOptions
 from carousel.errors import OptionError
 from carousel.options import option, options
-from carousel.tasks.language_modeling.options import MOST_SHARE
+from carousel.tasks.language_modeling.options import share_option
 
 _MOST = 500  # tokens, where nothing is said
 
@@ -24,12 +24,7 @@ class WritingOptions:
     score: bool = option(
         default=False, help="write nothing; say how likely INPUT is, token by token"
     )
-    ngram_weight: float | None = option(
-        default=None,
-        help="share of the n-grams of the training text in every prediction; default: the model's",
-        low=0.0,
-        high=MOST_SHARE,
-    )
+    ngram_weight: float | None = share_option()
 
 
 def write(

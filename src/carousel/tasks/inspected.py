@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,8 @@ from carousel.inspection.attribution import integrated_gradients, occlusion
 from carousel.inspection.contents import Attribution, Axis, LayerValues
 from carousel.inspection.recording import record
 from carousel.options import option
+
+Chosen = TypeVar("Chosen", bound=nn.Module)
 
 EXPLAINED = ("nothing", "gradients", "occlusion", "both")
 
@@ -141,7 +143,7 @@ def standing_in(module: nn.Module, value: Tensor) -> Iterator[None]:
     assert called, "the module was not called, so that nothing was replaced"
 
 
-def chosen_member(members: Sequence[nn.Module], number: int) -> nn.Module:
+def chosen_member(members: Sequence[Chosen], number: int) -> Chosen:
     """Returns one of a network's members.
 
     Raises:

@@ -180,11 +180,9 @@ class NgramModel:
 
     def _probabilities(self, tokens: np.ndarray, boundary: int | None) -> np.ndarray:
         """Returns the probability of every token after those before it, (N,)."""
-        far = _tokens_since(tokens, boundary)
         p = np.full(len(tokens), 1 / self.vocabulary)
         context = np.zeros(len(tokens), dtype=np.int64)  # -1 where there is none of that length
         for k, level in enumerate(self._levels):
-            context[far < k] = -1
             gram = _find(level.keys, context * self.vocabulary + tokens)
             known = np.flatnonzero(context >= 0)
             known = known[level.total[context[known]] > 0]
@@ -193,6 +191,8 @@ class NgramModel:
             count[hw >= 0] = level.counts[hw[hw >= 0]]
             kept = count - level.discounts[np.minimum(count, 3)]
             p[known] = (kept + level.mass[h] * p[known]) / level.total[h]
+            if k > 0 and boundary is not None:  # what ends with one began before it
+                gram[tokens == boundary] = -1
             context = np.concatenate([[-1], gram])[: len(tokens)]
         return p
 
@@ -305,16 +305,6 @@ def _find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         return np.full(len(wanted), -1)
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[at] == wanted, at, -1)
-
-
-def _tokens_since(tokens: np.ndarray, boundary: int | None) -> np.ndarray:
-    """Returns how many tokens stand before each one, the last boundary being the first, (N,)."""
-    places = np.arange(len(tokens))
-    if boundary is None:
-        return places
-    begins = np.where(tokens == boundary, places, 0)
-    last = np.concatenate([[0], np.maximum.accumulate(begins)[:-1]])[: len(tokens)]
-    return places - last
 
 
 def _compact(values: np.ndarray) -> np.ndarray:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from carousel.tasks.language_modeling import LanguageModel
+from carousel.tasks.language_modeling.fitted import Fitted
 from carousel.tasks.language_modeling.network import LanguageNetwork
-from carousel.training import RunOptions
+from carousel.training import HISTORY_FILE, RunOptions
 
 KINDS = ("characters", "bytes", "words", "subwords")
 SMALL = {"hidden_size": 8, "embedding_size": 8, "num_layers": 1, "bptt": 16}
@@ -38,6 +40,16 @@ def fitted(data: Any, **options: Any) -> LanguageModel:
 def small_model(kind: str = "characters", several: bool = False) -> LanguageModel:
     """Returns one model for all tests, which must leave it as it is."""
     return fitted(DOCUMENTS if several else [TEXT], tokenizer=kind)
+
+
+def restored(model: LanguageModel, plan: Mapping[str, Any], without: Sequence[str] = ()) -> Fitted:
+    """Returns a model's parts as read again, of another plan, and without some of its options."""
+    parts = model._ready("save")
+    config = parts.config()
+    config["plan"] |= plan
+    for name in without:
+        del config["plan"][name], config["options"][name]
+    return Fitted.restore(config, parts.tensors(), {**parts.assets(), HISTORY_FILE: b""})
 
 
 def small_network(vocabulary: int = 9, **options: Any) -> LanguageNetwork:

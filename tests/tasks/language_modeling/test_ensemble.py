@@ -21,6 +21,7 @@ from tests.tasks.language_modeling.small_texts import (
     TEXT,
     fitted,
     random_tokens,
+    restored,
 )
 
 from carousel.data.batching import Shard
@@ -304,17 +305,13 @@ def test_one_of_the_members_is_inspected() -> None:
         fitted([TEXT]).inspect(OTHER, member=1)
 
 
-def test_a_model_of_an_earlier_version_is_one_network(tmp_path: Path) -> None:
+def test_a_model_of_an_earlier_version_is_one_network() -> None:
     model = fitted([TEXT])
-    parts = model._ready("save")
-    config = parts.config()
-    del config["plan"]["members"], config["options"]["members"]
-    kept = type(parts).restore(config, parts.tensors(), {**parts.assets(), "history.jsonl": b""})
-    assert kept.plan == parts.plan
-    with pytest.raises(ModelError, match=r"'plan\.members', got 0"):
-        config["plan"]["members"] = 0
-        type(parts).restore(config, parts.tensors(), {**parts.assets(), "history.jsonl": b""})
-    for found, said in ((100_000, "up to 16 networks"), (2, "1, the networks that have weights")):
-        config["plan"]["members"] = found
+    assert restored(model, {}, without=["members"]).plan == model._ready("look").plan
+    for found, said in (
+        (0, "a number from 1 on"),
+        (100_000, "up to 16 networks"),
+        (2, "1, the networks that have weights"),
+    ):
         with pytest.raises(ModelError, match=f"{said} as 'plan.members', got {found}"):
-            type(parts).restore(config, parts.tensors(), {**parts.assets(), "history.jsonl": b""})
+            restored(model, {"members": found})

@@ -16,6 +16,7 @@ from tests.tasks.language_modeling.small_texts import (
     TEXT,
     fitted,
     random_tokens,
+    restored,
     small_network,
 )
 
@@ -180,11 +181,7 @@ def test_a_share_that_cannot_be_is_refused(weight: float) -> None:
 
 
 def test_a_folder_with_a_share_of_everything_is_damaged() -> None:
-    parts = fitted([TEXT])._ready("save")
-    config = parts.config()
-    config["plan"]["ngram_weight"] = 0.95
+    model = fitted([TEXT])
     with pytest.raises(ModelError, match=r"a share up to 0\.9 as 'plan\.ngram_weight', got 0\.95"):
-        type(parts).restore(config, parts.tensors(), {**parts.assets(), "history.jsonl": b""})
-    del config["plan"]["ngram_weight"], config["options"]["ngram_weight"]
-    kept = type(parts).restore(config, parts.tensors(), {**parts.assets(), "history.jsonl": b""})
-    assert kept.plan == parts.plan
+        restored(model, {"ngram_weight": 0.95})
+    assert restored(model, {}, without=["ngram_weight"]).plan == model._ready("look").plan

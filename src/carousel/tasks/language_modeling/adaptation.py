@@ -22,7 +22,7 @@ from carousel.nn import State
 from carousel.options import option, options
 from carousel.tasks.language_modeling.ensemble import Network
 from carousel.tasks.language_modeling.network import Features
-from carousel.tasks.language_modeling.options import MOST_SHARE
+from carousel.tasks.language_modeling.options import share_option
 
 _EPSILON = 1e-8  # below which a mean square is taken for none
 _STABILIZATION = 2e-5  # ε: a token that training never had moves no further than others
@@ -79,13 +79,7 @@ class AdaptationOptions:
         high=1.0,
     )
 
-    ngram_weight: float | None = option(
-        default=None,
-        help="share of the n-grams of the training text in every prediction (default: the model's)",
-        low=0.0,
-        high=MOST_SHARE,
-        source="doi:10.21437/Interspeech.2010-343, section 3",
-    )
+    ngram_weight: float | None = share_option()
 
     def __post_init__(self) -> None:
         for method, names in (

@@ -27,7 +27,7 @@ class MeanSoftmax:
 
         training: 1/M Σ_m -ln P_m(v),   else: -ln (1/M Σ_m P_m(v))
 
-    so that each learns as it would alone.
+    so that each learns from its own part.
 
     Args:
         members: M networks.

@@ -6,7 +6,6 @@ Letters: T tokens, B copies of the text, E embedding size.
 from __future__ import annotations
 
 from functools import partial
-from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -70,8 +69,7 @@ def inspected_text(fitted: Fitted, text: str, chosen: TextInspectionOptions) -> 
     if not isinstance(text, str) or not text:
         raise DataError(f"expected a text to inspect, got {text!r}; give one that is not empty")
     tokenizer = fitted.tokenizer
-    own = chosen_member(list(fitted.network.members), chosen.member)
-    network = cast(LanguageNetwork, own)
+    network = chosen_member(list(fitted.network.members), chosen.member)
     several = fitted.plan.members > 1
     which = f", network {chosen.member} of {fitted.plan.members}" if several else ""
     begin, *tokens = prompt_tokens(tokenizer, text, source="the text")

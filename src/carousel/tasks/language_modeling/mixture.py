@@ -4,7 +4,7 @@
 
 A network of few minutes knows better what may come at all; counts know word for word what did.
 
-Letters: N tokens, V vocabulary.
+Letters: V vocabulary.
 
 Reference: Mikolov et al. (2010), doi:10.21437/Interspeech.2010-343, section 3, where recurrent
     models and a Kneser-Ney 5-gram are interpolated.

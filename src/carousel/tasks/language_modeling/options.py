@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from carousel.errors import OptionError
 from carousel.options import option, options
 
@@ -9,6 +11,17 @@ AWD = "arXiv:1708.02182"
 SUBWORDS = 257  # the least there can be
 MOST_MEMBERS = 16
 MOST_SHARE = 0.9  # of the n-grams in a prediction
+
+
+def share_option() -> Any:
+    """Returns the option of what a model predicts with another share of n-grams than its own."""
+    return option(
+        default=None,
+        help="share of the n-grams of the training text in every prediction; default: the model's",
+        low=0.0,
+        high=MOST_SHARE,
+        source="doi:10.21437/Interspeech.2010-343, section 3",
+    )
 
 
 @options

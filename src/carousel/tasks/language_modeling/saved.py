@@ -6,11 +6,13 @@ Whoever changes a model folder by hand is told what is wrong, and not that their
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
 from torch import Tensor, nn
 
 from carousel.tasks.language_modeling.options import MOST_MEMBERS, MOST_SHARE
+from carousel.tasks.language_modeling.plan import Plan
 from carousel.tasks.saved_values import expect, is_count
 from carousel.tasks.trained import RUN_FACTS
 
@@ -32,6 +34,8 @@ _RATES = (
     "beta",
     "ngram_weight",
 )
+# What earlier versions had no value for.
+_LATER = {f.name: f.default for f in fields(Plan) if f.default is not MISSING}
 _ABOUT = (
     "source",
     "documents",
@@ -56,17 +60,17 @@ def check_config(config: Mapping[str, Any]) -> None:
     """
     for name in ("options", "plan", "seen", "about"):
         expect(isinstance(config.get(name), dict), name, "named values", config.get(name))
-    plan, seen = config["plan"], config["seen"]
+    plan: Any = {**_LATER, **config["plan"]}
+    seen = config["seen"]
     for name, least in _COUNTS.items():
-        value = plan.get(name, 1 if name == "members" else None)  # which came later
+        value = plan.get(name)
         expect(is_count(value, least), f"plan.{name}", f"a number from {least} on", value)
     for name in _RATES:
-        value = plan.get(name, 0.0 if name == "ngram_weight" else None)  # which came later
+        value = plan.get(name)
         valid = type(value) in (int, float) and value >= 0
         expect(valid, f"plan.{name}", "a number from 0 on", value)
-    weight = plan.get("ngram_weight", 0.0)
+    weight, members = plan["ngram_weight"], plan["members"]
     expect(weight <= MOST_SHARE, "plan.ngram_weight", f"a share up to {MOST_SHARE}", weight)
-    members = plan.get("members", 1)
     expect(members <= MOST_MEMBERS, "plan.members", f"up to {MOST_MEMBERS} networks", members)
     for name in ("tied", "vary_bptt"):
         expect(type(plan.get(name)) is bool, f"plan.{name}", "true or false", plan.get(name))

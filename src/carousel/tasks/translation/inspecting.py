@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
 
 import numpy as np
 import torch
@@ -71,7 +70,7 @@ class SentenceInspectionOptions:
 def inspected_sentence(fitted: Fitted, text: str, chosen: SentenceInspectionOptions) -> Inspection:
     """Reads a sentence and writes, or reads, its translation; see ``Translator.inspect``."""
     network = fitted.network
-    member = cast(Member, chosen_member(list(network.members), chosen.member))
+    member = chosen_member(list(network.members), chosen.member)
     batch = _batch(fitted, text, chosen.target)
     axes = {
         SOURCE: _axis(SOURCE, fitted.tokenizers.source, batch.source[:, 0].tolist()),
