@@ -88,7 +88,7 @@ def test_a_person_gets_each_line_back_and_a_bad_one_ends_all(model: str) -> None
         process.stdin.write("a\0b\n")
         process.stdin.flush()
         assert process.stderr.read().startswith(
-            "carousel: error: standard input, line 3: expected text, got a NUL"
+            "carousel: error: standard input, line 3: expected text in utf-8, got a NUL"
         )
         assert process.stdout.read() == ""
         assert process.wait() == 2
@@ -195,6 +195,13 @@ def test_a_line_that_cannot_be_is_named_by_its_file(
     content = "the " * 10_000 + "\nthe cat.\n"
     Path(sentences).write_text(content, encoding="utf-8")
     assert f"{sentences}, line 1: " in refused(capsys, "predict", model, sentences)
+    # Of a file all is known before the first line is translated.
+    Path(sentences).write_text(f"the cat.\n{content}", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["predict", model, sentences]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"{sentences}, line 2: " in captured.err
     typed(monkeypatch, content.encode())
     assert "standard input, line 1: " in refused(capsys, "predict", model)
     assert "--text, line 1: " in refused(capsys, "predict", model, "--text", content)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
-import io
-import itertools
 import json
 import os
 import sys
@@ -168,26 +165,10 @@ def _standard_input() -> Any:
 
 def _incoming(encoding: str) -> Iterator[str]:
     """Yields the lines of standard input as they come, divided as those of a file are."""
-    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
-    begun, rest, number = False, "", 1
+    rest = ""
     # Cut behind each byte of a line's end, which in UTF-16 may be half of one.
-    for data in itertools.chain(_standard_input(), [b""]):
-        try:
-            rest += decoder.decode(data, not data)
-        except UnicodeError as error:
-            wrong = str(error)
-            if isinstance(error, UnicodeDecodeError):
-                wrong = f"the byte 0x{error.object[error.start]:02x} ({error.reason})"
-            raise DataError(
-                f"expected text in {encoding}, got {wrong}; give its encoding, say --encoding "
-                f"latin-1",
-                source=_STANDARD_INPUT,
-                line=number,
-            ) from error
-        if rest and not begun:
-            begun, rest = True, rest.removeprefix("\ufeff")
-        *lines, rest = rest.split("\n")
+    for text in text_files.decoded_bytes(_standard_input(), encoding, _STANDARD_INPUT):
+        *lines, rest = (rest + text).split("\n")
         yield from lines
-        number += len(lines)
     if rest:
         yield rest

@@ -14,7 +14,7 @@ import itertools
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +107,27 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 def decoded(path: Path, encoding: str) -> Iterator[str]:
     """Yields a file's text without its byte order mark, each line ended by "\\n" alone."""
+    return decoded_bytes(_chunks(path), encoding, str(path))
+
+
+def decoded_bytes(chunks: Iterable[bytes], encoding: str, source: str) -> Iterator[str]:
+    """Yields the text of bytes as they come, without their byte order mark.
+
+    Args:
+        chunks: none of them empty; a character may be divided between two.
+        encoding: as ``known_encoding`` calls it.
+        source: what the bytes are of, for a message.
+
+    Yields:
+        The text of each chunk, each line ended by "\\n" alone; last what the end completes.
+
+    Raises:
+        DataError: for what is no text in this encoding; names its line and byte.
+    """
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
-    offset, line, begun = 0, 1, False
-    for chunk in itertools.chain(_chunks(path), [b""]):
+    offset, line, begin, begun = 0, 1, b"", False
+    for chunk in itertools.chain(chunks, [b""]):
+        begin = begin or chunk[:2]
         before = decoder.getstate()
         text, wrong, back = _decode(decoder, chunk)
         if wrong:
@@ -124,8 +142,8 @@ def decoded(path: Path, encoding: str) -> Iterator[str]:
             place = offset - (back or _WIDE.get(encoding[:6], 1))
             raise DataError(
                 f"expected text in {encoding}, got {wrong or 'something else'} at byte offset "
-                f"{place}; {_remedy(path, encoding, chunk)}",
-                source=path,
+                f"{place}; {_remedy(begin, encoding, chunk)}",
+                source=source,
                 line=line + (decoder.getstate()[1] & 1),  # a "\r" that waits for its "\n"
             )
         offset += len(chunk)
@@ -209,10 +227,10 @@ def unreadable_signs(text: str) -> str:
     return ""
 
 
-def _remedy(path: Path, encoding: str, chunk: bytes) -> str:
+def _remedy(begin: bytes, encoding: str, chunk: bytes) -> str:
     if encoding[:6] in _WIDE:
         return f"give --encoding {encoding[:6]}-le or -be if it has no byte order mark, or another"
-    if next(_chunks(path), b"").startswith((b"\xff\xfe", b"\xfe\xff")):
+    if begin.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "it has the byte order mark of UTF-16: give --encoding utf-16"
     if b"\0" in chunk:
         return "is it a binary file? if it is text in UTF-16, give --encoding utf-16-le"

@@ -256,12 +256,14 @@ def test_a_stream_answers_before_the_next_sentence_is_there() -> None:
 
 def test_a_stream_counts_its_sentences_from_the_first() -> None:
     texts = [*["the cat."] * (LINES_AT_ONCE + 5), "a\0b"]
-    stream = small_translator().stream(texts, beam=1, max_tokens=1, source="in.txt")
+    stream = small_translator().stream(iter(texts), beam=1, max_tokens=1, source="in.txt")
     came = []
     words = rf"in\.txt, line {LINES_AT_ONCE + 6}: expected text, got a NUL"
     with pytest.raises(DataError, match=words):
         came.extend(one.source for one in stream)
     assert came == texts[:-1]  # what stands before the wrong one is not lost
+    with pytest.raises(DataError, match=words):  # of a list at once, before it is translated
+        small_translator().stream(texts, beam=1, max_tokens=1, source="in.txt")
 
 
 def test_the_other_way_round() -> None:

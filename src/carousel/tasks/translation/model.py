@@ -26,6 +26,7 @@ from carousel.tasks.translation.translating import (
     LINES_AT_ONCE,
     SENTENCES,
     check_limit,
+    check_sentences,
     good_part,
     searched,
     translated,
@@ -199,6 +200,8 @@ class Translator(TrainedModel[Fitted]):
         """Yields the translation of each text as soon as it can, in their order.
 
         What has come meanwhile is translated together. The texts are read in a thread of their own.
+        A list is checked whole before the first translation; of what comes one by one, the texts
+        before a wrong one are translated.
 
         Args:
             texts: such as the lines of standard input.
@@ -211,6 +214,8 @@ class Translator(TrainedModel[Fitted]):
         search = chosen_options(BeamOptions, search, values)
         check_limit(max_tokens)
         _check_list(texts)
+        if isinstance(texts, Sequence):
+            check_sentences(fitted, texts, source)
         return _streamed(fitted, texts, search, max_tokens, source)
 
     def align(self, sources: Iterable[str], targets: Iterable[str]) -> list[Translation]:

@@ -49,9 +49,7 @@ def translated(
         OptionError: for a limit that is none.
     """
     check_limit(max_tokens)
-    numbers = itertools.count(1) if lines is None else lines
-    for number, text in zip(numbers, texts, strict=False):
-        _check(text, fitted.longest, {"source": source, "line": number})
+    check_sentences(fitted, texts, source, lines)
     return searched(fitted, texts, search, max_tokens, progress)
 
 
@@ -98,6 +96,15 @@ def good_part(
         except DataError as error:
             return texts[:place], error
     return texts, None
+
+
+def check_sentences(
+    fitted: Fitted, texts: Iterable[Any], source: str, lines: Iterable[int] | None = None
+) -> None:
+    """Refuses the first of some texts that cannot be translated; see ``translated``."""
+    numbers = itertools.count(1) if lines is None else lines
+    for number, text in zip(numbers, texts, strict=False):
+        _check(text, fitted.longest, {"source": source, "line": number})
 
 
 def check_limit(max_tokens: Any) -> None:
