@@ -159,6 +159,11 @@ def chosen_member(members: Sequence[Chosen], number: int) -> Chosen:
     return members[number]
 
 
+def member_words(count: int, number: int) -> str:
+    """Returns ", network 1 of 3" for the title of what one of several saw; of a single one ""."""
+    return f", network {number} of {count}" if count > 1 else ""
+
+
 def _attribution(
     question: Question, method: str, shares: np.ndarray, total: float = float("nan")
 ) -> Attribution:

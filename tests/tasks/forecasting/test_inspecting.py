@@ -216,6 +216,7 @@ def test_of_several_networks_one_is_seen() -> None:
     window = last_window(model, frame())
     for number in (0, 1):
         found = model.inspect(frame(), member=number)
+        assert found.title.startswith(f"forecaster, network {number} of 2, series ")
         assert_seen(model, found, window, number)
     with pytest.raises(OptionError, match=r"one of the 2 networks .* from 0 to 1, got 2"):
         model.inspect(frame(), member=2)

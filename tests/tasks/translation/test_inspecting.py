@@ -71,6 +71,8 @@ def assert_stack_traced(found: Inspection, name: str, axis: str, trace: Trace) -
 def test_values_are_those_of_the_layers(options: dict[str, Any], number: int) -> None:
     model = layered_translator(**options)
     found = model.inspect(SOURCE, target=TARGET, member=number)
+    which = f", network {number} of 2" if "members" in options else ""
+    assert found.title.startswith(f"translator{which}, “")
     corpus = make_corpus(Pairs.read([(SOURCE, TARGET)]), model.tokenizers)
     batch = make_batch(corpus, np.arange(1))
     member = model.network.members[number]

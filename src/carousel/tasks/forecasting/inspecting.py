@@ -40,6 +40,7 @@ from carousel.tasks.inspected import (
     check_explained,
     chosen_member,
     explain_option,
+    member_words,
     watched,
 )
 
@@ -103,9 +104,10 @@ def inspected_series(
         partial(member, window.past, window.future, window.static, window.anchor),
         lambda path: PAST if ".encoder" in path else HORIZON,
     )
-    name = shortened(panel.ids[s], 40)
+    which = member_words(len(network.members), chosen.member)
+    name, last = shortened(panel.ids[s], 40), panel.stamp_words(s, int(panel.lengths[s]) - 1)
     return Inspection(
-        title=f"forecaster, series {name} up to {panel.stamp_words(s, int(panel.lengths[s]) - 1)}",
+        title=f"forecaster{which}, series {name} up to {last}",
         axes={PAST: past, HORIZON: ahead},
         layers=seen.layers,
         attributions=attributions(chosen.explain, questions),

@@ -23,6 +23,7 @@ from carousel.tasks.inspected import (
     check_explained,
     chosen_member,
     explain_option,
+    member_words,
     standing_in,
     watched,
 )
@@ -70,8 +71,7 @@ def inspected_text(fitted: Fitted, text: str, chosen: TextInspectionOptions) -> 
         raise DataError(f"expected a text to inspect, got {text!r}; give one that is not empty")
     tokenizer = fitted.tokenizer
     network = chosen_member(list(fitted.network.members), chosen.member)
-    several = fitted.plan.members > 1
-    which = f", network {chosen.member} of {fitted.plan.members}" if several else ""
+    which = member_words(fitted.plan.members, chosen.member)
     begin, *tokens = prompt_tokens(tokenizer, text, source="the text")
     if not tokens:
         raise DataError(f"expected a text to inspect, got {text!r}, which has no {tokenizer.kind}")

@@ -28,6 +28,7 @@ from carousel.tasks.inspected import (
     check_explained,
     chosen_member,
     explain_option,
+    member_words,
     standing_in,
     watched,
 )
@@ -71,6 +72,7 @@ def inspected_sentence(fitted: Fitted, text: str, chosen: SentenceInspectionOpti
     """Reads a sentence and writes, or reads, its translation; see ``Translator.inspect``."""
     network = fitted.network
     member = chosen_member(list(network.members), chosen.member)
+    which = member_words(len(network.members), chosen.member)
     batch = _batch(fitted, text, chosen.target)
     axes = {
         SOURCE: _axis(SOURCE, fitted.tokenizers.source, batch.source[:, 0].tolist()),
@@ -93,7 +95,7 @@ def inspected_sentence(fitted: Fitted, text: str, chosen: SentenceInspectionOpti
         weights=seen.result.weights[:, 0].float().cpu().numpy(),
     )
     return Inspection(
-        title=f"translator, “{shortened(plain(text), 40)}”",
+        title=f"translator{which}, “{shortened(plain(text), 40)}”",
         axes=axes,
         layers=seen.layers,
         attentions=[attention],
