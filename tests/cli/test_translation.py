@@ -74,6 +74,14 @@ def test_fit_says_what_came_of_it(folder: Path, tmp_path: Path, capsys: Out) -> 
     captured = capsys.readouterr()
     assert captured.out.startswith(f"saved {tmp_path / 'm'} after 3 steps")
     assert f"next: carousel evaluate {tmp_path / 'm'} {one} {other}\n" in captured.err
+    assert fit(tmp_path / "m", one, other, "--holdout", "0", "--force") == 0
+    said = capsys.readouterr().err
+    assert f"next: carousel evaluate {tmp_path / 'm'} SOURCE TARGET, new to the model\n" in said
+    table_path = tmp_path / "a b.tsv"
+    table_path.write_text(table(PAIRS), encoding="utf-8")
+    assert fit(tmp_path / "m", str(table_path), "--force") == 0
+    assert f"next: carousel evaluate {tmp_path / 'm'} '{table_path}'\n" in capsys.readouterr().err
+    table_path.unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.de", "a.en", "m"]
     assert {path.name for path in (tmp_path / "m").iterdir()} == {
         "README.md", "config.json", "history.jsonl", "lexicon.json", "model.safetensors",
@@ -285,6 +293,20 @@ def test_evaluate_takes_two_aligned_files(folder: Path, capsys: Out) -> None:
     one = json.loads(lines_of(capsys, "evaluate", str(folder / "m"), str(folder / "b.tsv"), *words))
     assert found["systems"] == one["systems"]
     assert found["scope"] == f"25 pairs of {two[0]} and {two[1]}"
+
+
+def test_evaluate_says_where_pairs_stand_and_what_words_are(
+    folder: Path, tmp_path: Path, capsys: Out
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps({"en": one, "de": other}) for one, other in OTHER))
+    words = ["evaluate", str(folder / "m"), str(path), "--beam", "1", "--json"]
+    assert "there is no field 'source'" in refused(capsys, *words)
+    words += ["--source-field", "en", "--target-field", "de", "--bleu-tokenizer", "char"]
+    found = json.loads(lines_of(capsys, *words))
+    assert "tok:char" in found["systems"]["this model"]["bleu"]["signature"]
+    assert found["sentences"] == len(OTHER)
+    assert "bleu_tokenizer: " in refused(capsys, *words[:-1], "chars")
 
 
 def test_evaluate_draws(folder: Path, tmp_path: Path, capsys: Out) -> None:

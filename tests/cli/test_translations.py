@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.cli.test_waiting import opened
 from tests.tasks.translation.small_translators import OTHER, taught_translator
 
 from carousel.cli import main
+from carousel.tasks.translation import Translator
 
 SOURCES = [source for source, _ in OTHER[:5]]
 
@@ -105,6 +107,8 @@ def test_a_text_may_be_given_as_such(model: str, capsys: Out) -> None:
     assert lines_of(capsys, "predict", model, "--text", SOURCES[0]) == written(SOURCES[0])
     text = f"{SOURCES[0]}\n{SOURCES[1]}"
     assert lines_of(capsys, "predict", model, "--text", text) == written(*SOURCES[:2])
+    text = f"{SOURCES[0]}\u2028{SOURCES[1]}"  # one line, as in a file
+    assert lines_of(capsys, "predict", model, "--text", text) == written(text)
 
 
 def test_the_search_is_as_its_options_say(model: str, sentences: str, capsys: Out) -> None:
@@ -150,6 +154,63 @@ def test_a_file_gets_what_is_printed(
     assert out.read_text() == "mine"
     assert lines_of(capsys, *words, "--force") == ""
     assert out.read_text() != "mine"
+
+
+def test_what_came_through_a_pipe_is_not_lost_with_what_is_wrong_in_it(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    content = "".join(f"{source}\n" for source in SOURCES).encode()
+    out = tmp_path / "o.txt"
+    for number, wrong in enumerate((b"a\0b\n", b"\xff\n", b"the " * 10_000), start=1):
+        typed(monkeypatch, content + wrong + content)
+        message = refused(capsys, "predict", model, "--out", str(out), *["--force"] * (number > 1))
+        assert f"wrote 5 lines to {out}\n" in message
+        assert "error: standard input, line 6: " in message
+        assert out.read_text(encoding="utf-8") == written(*SOURCES)
+        out.write_text("old")
+    typed(monkeypatch, b"\xff\n" + content)  # before which nothing came
+    assert "wrote" not in refused(capsys, "predict", model, "--out", str(out), "--force")
+    assert out.read_text() == "old"
+    # A file is still there.
+    (tmp_path / "in.txt").write_bytes(content + b"the " * 10_000)
+    words = ["predict", model, str(tmp_path / "in.txt"), "--out", str(tmp_path / "p.txt")]
+    assert "wrote" not in refused(capsys, *words)
+    assert not (tmp_path / "p.txt").exists()
+
+
+def test_who_interrupts_a_pipe_keeps_what_came(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    def stream(self: object, lines: object, **given: object) -> Iterator[str]:
+        yield from taught_translator().translations(SOURCES[:2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Translator, "stream", stream)
+    out = tmp_path / "o.txt"
+    typed(monkeypatch, b"")
+    assert main(["predict", model, "--out", str(out)]) == 130
+    assert f"wrote 2 lines to {out}\n" in capsys.readouterr().err
+    assert out.read_text(encoding="utf-8") == written(*SOURCES[:2])
+
+
+def test_a_sentence_that_cannot_be_drawn_is_translated_all_the_same(
+    model: str, tmp_path: Path, capsys: Out
+) -> None:
+    plot = ["--plot", str(tmp_path / "p.svg")]
+    text = "the cat sat. " * 80
+    for words, reason in (
+        (["--text", text], "expects 1 to 200 words"),
+        (["--text", ".", "--max-tokens", "1"], "the translation has no words, so that there is"),
+    ):
+        capsys.readouterr()
+        assert main(["predict", model, *words, *plot]) == 2
+        captured = capsys.readouterr()
+        assert captured.out.endswith("\n")
+        assert reason in captured.err
+        assert not (tmp_path / "p.svg").exists()
+    out = tmp_path / "o.txt"
+    assert main(["predict", model, "--text", text, *plot, "--out", str(out)]) == 2
+    assert out.read_text(encoding="utf-8").count("\n") == 1
 
 
 def test_a_sentence_is_drawn(

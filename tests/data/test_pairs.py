@@ -161,17 +161,18 @@ def test_each_reason_removes_its_pairs() -> None:
         ("a " * 5, "c"),  # (5 + 1) / (1 + 1) = 3, which is the ratio: stays
         ("a", "c " * 6),  # too long comes before badly matched
         ("a", "c c c c c"),  # stays, the other way round
-        ("a b", "c d "),  # another text: stays
+        (" a\u2003b", "c d "),  # the same but for blanks
+        ("a b", "c e"),  # another text: stays
         ("", ""),
     ]
     found = Pairs.read(pairs).cleaned(longest=5, ratio=3)
-    assert found.lines.tolist() == [1, 6, 8, 9]
-    assert together(found) == [pairs[k - 1] for k in (1, 6, 8, 9)]
-    assert found.removed == {"empty": 3, "too long": 2, "badly matched": 0, "duplicate": 1}
+    assert found.lines.tolist() == [1, 6, 8, 10]
+    assert together(found) == [pairs[k - 1] for k in (1, 6, 8, 10)]
+    assert found.removed == {"empty": 3, "too long": 2, "badly matched": 0, "duplicate": 2}
     again = found.cleaned(ratio=2.9)
-    assert again.lines.tolist() == [1, 9]
+    assert again.lines.tolist() == [1, 10]
     # What was removed before is counted on.
-    assert again.removed == {"empty": 3, "too long": 2, "badly matched": 2, "duplicate": 1}
+    assert again.removed == {"empty": 3, "too long": 2, "badly matched": 2, "duplicate": 2}
     assert len(found) == 4
     assert len(Pairs.read([("a " * 200, "漢")]).cleaned(ratio=math.inf)) == 1
 
@@ -222,6 +223,9 @@ def test_overlap_counts_the_others_pairs() -> None:
     assert train.overlap(test) == {"sources": 4, "pairs": 2}
     assert test.overlap(train) == {"sources": 3, "pairs": 1}
     assert train.overlap(train) == {"sources": 3, "pairs": 3}
+    blanks = Pairs.read([("a ", " x"), ("\u2003b", "z")])
+    assert train.overlap(blanks) == {"sources": 2, "pairs": 1}
+    assert blanks.overlap(train) == {"sources": 3, "pairs": 1}
 
 
 @given(

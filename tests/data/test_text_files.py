@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carousel.data import text_files
-from carousel.data.text_files import file_lines
+from carousel.data.text_files import file_lines, text_lines
 from carousel.errors import DataError
 
 LINE = st.text("ab \t\u2028\x85\x0b\x1cé漢🎠\ufeff", max_size=5)  # of which none ends a line
@@ -49,6 +50,18 @@ def test_blank_lines_are_lines_and_the_end_is_none(tmp_path: Path) -> None:
     ]:
         path.write_bytes(content)
         assert file_lines(path, "utf-8") == wanted, content
+
+
+@given(st.text(st.sampled_from("ab\n\r\u2028\x85\x0b"), min_size=1))
+def test_a_text_has_the_lines_of_a_file_that_holds_it(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.txt")
+        path.write_bytes(text.encode())
+        assert text_lines(text) == file_lines(path, "utf-8")
+
+
+def test_a_text_of_nothing_has_no_line() -> None:
+    assert text_lines("") == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])

@@ -30,6 +30,7 @@ from carousel.options import option, options
 from carousel.tasks.language_modeling.adaptation import AdaptationOptions
 from carousel.tasks.loading import task_of
 from carousel.tasks.speech_recognition.recognition import ListeningOptions
+from carousel.tasks.translation.scores import TOKENIZERS
 from carousel.training.devices import chosen_device
 
 
@@ -57,6 +58,28 @@ class FieldOptions:
 
 
 @options
+class PairOptions:
+    """Where in a file a translator's pairs stand, by default as in training, and what BLEU counts.
+
+    Raises:
+        OptionError: for an unknown tokenizer.
+    """
+
+    source_field: str | None = option(
+        default=None, help="field of a JSON line that holds the text to translate"
+    )
+    target_field: str | None = option(
+        default=None, help="field of a JSON line that holds the text translated to"
+    )
+    bleu_tokenizer: str = option(
+        default="13a",
+        help="what words are to BLEU: divided by blanks (13a), also at every sign (intl), Chinese "
+        "(zh), single characters (char)",
+        choices=TOKENIZERS,
+    )
+
+
+@options
 class BrokenOptions:
     """What becomes of recordings that cannot be read."""
 
@@ -68,7 +91,7 @@ class BrokenOptions:
 _CLASSES: dict[str, tuple[type, ...]] = {
     FORECASTING: (BacktestOptions,),
     LANGUAGE_MODELING: (AdaptationOptions, EncodingOptions, FieldOptions),
-    TRANSLATION: (BeamOptions, EncodingOptions),
+    TRANSLATION: (BeamOptions, EncodingOptions, PairOptions),
     SPEECH_RECOGNITION: (ListeningOptions, BrokenOptions),
 }
 _COUNTED = {
@@ -85,7 +108,8 @@ _COUNTED = {
         "Text: language modeling and translation": EncodingOptions,
         "Language modeling": FieldOptions,
         "Language modeling: what it learns from the text": AdaptationOptions,
-        "Translation": BeamOptions,
+        "Translation": PairOptions,
+        "Translation: how it is searched for": BeamOptions,
         "Speech recognition": BrokenOptions,
         "Speech recognition: how words are searched for": ListeningOptions,
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -212,8 +213,16 @@ def _fit(
         print(json.dumps({"model": str(out), "steps": last.step, "seconds": last.elapsed}))
     else:
         print(f"saved {out} after {last.step:,} steps, {last.elapsed / 60:.1f} minutes")
-        given = data if isinstance(data, str) else " ".join(data)
-        print(f"next: carousel evaluate {out} {given}", file=sys.stderr)
+        print(f"next: {_next_command(out, data, model.options)}", file=sys.stderr)
+
+
+def _next_command(out: Path, data: str | tuple[str, str], options: Any) -> str:
+    """Returns the command that evaluates a model: on what it held out, if it did."""
+    given = (data,) if isinstance(data, str) else data
+    if options.holdout == 0:
+        words = shlex.join(["carousel", "evaluate", str(out)])
+        return f"{words} {'SOURCE TARGET' if len(given) > 1 else 'DATA'}, new to the model"
+    return shlex.join(["carousel", "evaluate", str(out), *given])
 
 
 def run_folder(out: Path) -> Path:

@@ -56,7 +56,7 @@ def translate(
     lines: Iterable[str]
     source = "--text"
     if chosen.text is not None:
-        lines = chosen.text.splitlines() or [""]
+        lines = text_files.text_lines(chosen.text) or [""]
     elif input in (None, "-"):
         lines, source = _incoming(encoding), _STANDARD_INPUT
     else:
@@ -71,27 +71,39 @@ def translate(
     is_counted = total > 1 and (out is not None or not sys.stdout.isatty())
     found = translator.stream(lines, max_tokens=max_tokens, search=search, source=source)
     written: list[str] = []
-    with (
-        counted("sentences") if is_counted else contextlib.nullcontext() as progress,
-        _guesses(all_of_them=not total) as warn,
-    ):
-        for number, one in enumerate(found, start=1):
-            if one.unseen:
-                warn(number, one.unseen)
-            if plot is not None:
-                one.plot(plot)
-            text = _shown(number, one, search, as_json=as_json)
-            if out is not None:
-                written.append(text)
-            else:
-                print(text, flush=True)
-            if progress is not None:
-                progress(number, total)
-            if getattr(sys.stdout, "failed", False):  # the reader has left
-                return
+    last: Any = None
+    try:
+        with (
+            counted("sentences") if is_counted else contextlib.nullcontext() as progress,
+            _guesses(all_of_them=not total) as warn,
+        ):
+            for number, last in enumerate(found, start=1):
+                if last.unseen:
+                    warn(number, last.unseen)
+                text = _shown(number, last, search, as_json=as_json)
+                if out is not None:
+                    written.append(text)
+                else:
+                    print(text, flush=True)
+                if progress is not None:
+                    progress(number, total)
+                if getattr(sys.stdout, "failed", False):  # the reader has left
+                    return
+    except (DataError, KeyboardInterrupt):
+        # What came through a pipe comes no second time.
+        if out is not None and written and source == _STANDARD_INPUT:
+            _write(out, written)
+        raise
     if out is not None:
-        write_atomically(out, "".join(f"{text}\n" for text in written).encode())
-        print(f"wrote {len(written):,} lines to {out}", file=sys.stderr)
+        _write(out, written)
+    if plot is not None:
+        last.plot(plot)
+
+
+def _write(out: Path, lines: list[str]) -> None:
+    write_atomically(out, "".join(f"{line}\n" for line in lines).encode())
+    number = f"{len(lines):,} line{'s' * (len(lines) != 1)}"
+    print(f"wrote {number} to {out}", file=sys.stderr)
 
 
 def _shown(number: int, one: Any, beam: BeamOptions, *, as_json: bool) -> str:

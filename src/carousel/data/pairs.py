@@ -24,6 +24,14 @@ from carousel.errors import DataError, OptionError, unknown_name
 REASONS = ("empty", "too long", "badly matched", "duplicate")
 
 
+def plain(text: str) -> str:
+    """Returns a sentence with one blank between words and none around them.
+
+    Sentences that are the same so are the same sentence.
+    """
+    return " ".join(text.split())
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Sentences and their translations, or other pairs of texts.
@@ -90,7 +98,7 @@ class Pairs:
 
         A pair is removed as "empty" if either side has no word, as "too long" if either has more
         than ``longest``, as "badly matched" by the formula, and as "duplicate" if the same two
-        texts came before; it counts under the first of these.
+        sentences came before, blanks aside; it counts under the first of these.
 
         Args:
             longest: most words of a side. A word is what stands between spaces.
@@ -108,8 +116,9 @@ class Pairs:
         removed = {reason: self.removed.get(reason, 0) for reason in REASONS}
         seen: set[tuple[str, str]] = set()
         kept: list[int] = []
-        for row, pair in enumerate(zip(self.sources, self.targets, strict=True)):
-            shorter, longer = sorted(len(text.split()) for text in pair)
+        for row, texts in enumerate(zip(self.sources, self.targets, strict=True)):
+            shorter, longer = sorted(len(text.split()) for text in texts)
+            pair = (plain(texts[0]), plain(texts[1]))
             if shorter == 0:
                 removed["empty"] += 1
             elif longer > longest:
@@ -133,22 +142,23 @@ class Pairs:
     def overlap(self, other: Pairs) -> dict[str, int]:
         """Returns how many pairs of ``other`` have a source that is in here, or are whole in here.
 
+        Blanks aside.
+
         Returns:
             The counts under "sources" and "pairs"; where ``other`` is a test set both should be 0.
         """
-        sources = set(self.sources)
-        pairs = set(zip(self.sources, self.targets, strict=True))
-        theirs = zip(other.sources, other.targets, strict=True)
+        ours, theirs = set(self._sentences()), list(other._sentences())
+        sources = {source for source, _ in ours}
         return {
-            "sources": sum(text in sources for text in other.sources),
-            "pairs": sum(pair in pairs for pair in theirs),
+            "sources": sum(source in sources for source, _ in theirs),
+            "pairs": sum(pair in ours for pair in theirs),
         }
 
     def split_by_source(self, share: float, seed: int) -> tuple[Pairs, Pairs]:
         """Returns the pairs without a held-out part, and that part; no source is in both.
 
-        A function of the texts and the seed: the order of the pairs does not matter. Both parts
-        keep it, and neither is empty.
+        Sources that differ in blanks alone are the same. A function of the texts and the seed: the
+        order of the pairs does not matter. Both parts keep it, and neither is empty.
 
         Args:
             share: of the pairs that is held out, above 0 and below 1. As pairs of one source stay
@@ -161,7 +171,8 @@ class Pairs:
         """
         if not 0 < share < 1:
             raise OptionError(f"share: expected above 0 and below 1, got {share}")
-        counts = Counter(self.sources)
+        sources = [plain(text) for text in self.sources]
+        counts = Counter(sources)
         if len(counts) < 2:
             raise DataError(
                 f"expected two different sources or more to split, got {len(counts)}; give more "
@@ -173,7 +184,7 @@ class Pairs:
         nearest = int(np.abs(sizes - share * len(self)).argmin())
         held = set(drawn[: nearest + 1])
         rows: tuple[list[int], list[int]] = ([], [])
-        for row, text in enumerate(self.sources):
+        for row, text in enumerate(sources):
             rows[text in held].append(row)
         return self.take(rows[0]), self.take(rows[1])
 
@@ -185,6 +196,9 @@ class Pairs:
             targets=[self.targets[row] for row in rows],
             lines=self.lines[np.asarray(rows, np.int64)],
         )
+
+    def _sentences(self) -> Iterator[tuple[str, str]]:
+        return zip(map(plain, self.sources), map(plain, self.targets), strict=True)
 
     @classmethod
     def _from_rows(cls, rows: list[tuple[int, str, str]], name: str) -> Pairs:

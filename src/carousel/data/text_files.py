@@ -164,11 +164,21 @@ def file_lines(path: str | Path, encoding: str) -> list[str]:
             f"expected one file, got {len(files)} ({files[0].name}, ...); join them first",
             source=path,
         )
-    lines = "".join(decoded(files[0], encoding)).split("\n")
-    if not lines[-1]:  # behind the last line's end
-        lines.pop()
+    lines = _divided("".join(decoded(files[0], encoding)))
     if not lines:
         raise DataError("the file is empty", source=path)
+    return lines
+
+
+def text_lines(text: str) -> list[str]:
+    """Returns the lines of a text as ``file_lines`` does those of a file that holds it."""
+    return _divided(text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _divided(text: str) -> list[str]:
+    lines = text.split("\n")
+    if not lines[-1]:  # behind the last line's end
+        lines.pop()
     return lines
 
 

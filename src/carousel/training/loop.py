@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from carousel.errors import DataError, NonFiniteError, OptionError
+from carousel.training.allocation import freed_memory_kept
 from carousel.training.counters import Counters, Timer
 from carousel.training.devices import check_precision, to_device
 from carousel.training.distributed import ProcessGroup, joined_group
@@ -86,6 +87,7 @@ def train(
     group = joined_group(options.device)
     with (
         callers_randomness_kept(),
+        freed_memory_kept(),
         StopSignals() as signals,
         _reporting(progress, options, group) as shown,
     ):

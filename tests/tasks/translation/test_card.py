@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tests.tasks.translation.small_translators import (
@@ -15,6 +16,7 @@ from tests.tasks.translation.small_translators import (
     small_translator,
 )
 
+from carousel.data.pairs import Pairs
 from carousel.tasks.translation import Translator
 
 
@@ -83,6 +85,18 @@ def test_a_run_without_validation_or_holdout_says_so() -> None:
     assert "on the validation pairs: not measured\n" in card
     assert "- holdout: 0 pairs, never seen" in card
     assert "weights of step 3 kept" in card
+
+
+def test_what_validation_shares_with_training_is_told() -> None:
+    seen = small_translator()._ready("look").seen
+    rows = np.flatnonzero(seen.knows(Pairs.read(PAIRS)))[:3]
+    valid = [*OTHER, *(PAIRS[row] for row in rows)]
+    model = Translator(**{**SMALL, "validation": 0.0, "holdout": 0.0})
+    card = Translator(**SMALL, holdout=0.0).fit(PAIRS, valid=valid, run=QUICK).card
+    apart = "By source: no source sentence is in two parts"
+    shared = "but for 3 of the validation pairs, whose sources training has too"
+    assert f"{apart}, {shared}.\n" in card
+    assert f"{apart}.\n" in model.fit(PAIRS, run=QUICK).card
 
 
 def test_validation_pairs_of_ones_own_are_named() -> None:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from tests.tasks.translation.small_translators import OTHER, PAIRS, write_two
 
 from carousel.data import samples as samples_module
-from carousel.data.pairs import Pairs
+from carousel.data.pairs import Pairs, plain
 from carousel.errors import DataError
 from carousel.tasks.translation.data import (
+    Longest,
     Tokenizers,
     check_length,
     cleaned,
@@ -28,7 +29,6 @@ from carousel.tasks.translation.data import (
     marks_of,
     open_pairs,
     options_for,
-    plain,
     split,
     with_blank,
     words_of_tokens,
@@ -348,15 +348,26 @@ def test_a_sentence_is_known_again_whatever_its_blanks() -> None:
 
 @pytest.mark.parametrize(("longest", "most"), [(1, 500), (100, 500), (101, 505), (200, 1_000)])
 def test_what_is_far_longer_than_a_sentence_is_refused(longest: int, most: int) -> None:
-    check_length("a " * most, longest)
+    known = Longest(words=longest, subwords=0)
+    check_length("a " * most, OWN.source, known)
     with pytest.raises(DataError) as caught:
-        check_length("a " * (most + 1), longest, source="a.en", line=7)
+        check_length("a " * (most + 1), OWN.source, known, source="a.en", line=7)
     message = f"a.en, line 7: expected a sentence, got {most + 1:,} words; the model has learned"
     assert str(caught.value).startswith(message)
     assert f"up to {longest:,} words: give one sentence a line" in str(caught.value)
 
 
-def test_a_sentence_without_blanks_is_measured_by_its_letters() -> None:
-    check_length("x" * 20_000, 7)
-    with pytest.raises(DataError, match="line 3: expected a sentence, got 20,001 characters"):
-        check_length("x" * 20_001, 7, source="a.txt", line=3)
+@pytest.mark.parametrize(("subwords", "most"), [(0, 2_500), (500, 2_500), (501, 2_505)])
+def test_a_sentence_without_blanks_is_measured_by_its_subwords(subwords: int, most: int) -> None:
+    known = Longest(words=7, subwords=subwords)
+    blank = 1  # which is written before the first word
+    assert [len(OWN.source.encode(f" {'猫' * n}")) for n in (1, 9)] == [blank + 3, blank + 27]
+    most_letters = (most - blank) // 3
+    check_length("猫" * most_letters, OWN.source, known)
+    found = f"{blank + 3 * (most_letters + 1):,} subwords"
+    with pytest.raises(DataError, match=f"line 3: expected a sentence, got {found}; .* 7 words"):
+        check_length("猫" * (most_letters + 1), OWN.source, known, source="a.txt", line=3)
+    with pytest.raises(DataError, match=f"got {20 * most + 1:,} characters"):
+        check_length("x" * (20 * most + 1), OWN.source, known)
+    # Many letters may be few subwords.
+    check_length("naïve" * 500, OWN.source, known)

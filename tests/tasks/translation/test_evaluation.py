@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +24,10 @@ from tests.tasks.translation.small_translators import (
 
 from carousel.data.pairs import Pairs
 from carousel.decoding.beam_search import BeamOptions
-from carousel.errors import DataError
+from carousel.errors import DataError, OptionError
 from carousel.tasks import resampling
 from carousel.tasks.translation import Translator
-from carousel.tasks.translation.data import make_corpus, split
+from carousel.tasks.translation.data import make_corpus, options_to_score, split
 from carousel.tasks.translation.evaluation import (
     COPY,
     MODEL_NAME,
@@ -89,14 +92,55 @@ def test_what_choosing_the_weights_has_seen_is_not_held_out() -> None:
     assert together(chosen(model, PAIRS)[0]) == held[2:]
 
 
-def test_sources_that_differ_in_blanks_alone_are_not_new() -> None:
+def test_sources_that_differ_in_blanks_alone_are_held_out_together() -> None:
     first = holdout(PAIRS)[0]
-    again = first[0].replace(" ", "  "), first[1]
+    again = first[0].replace(" ", "  "), "etwas anderes."
     pairs = [*PAIRS, again]
     held = holdout(pairs)
     assert first in held
-    assert again not in held
-    assert together(chosen(fitted(pairs), pairs)[0]) == [pair for pair in held if pair != first]
+    assert again in held
+    assert together(chosen(fitted(pairs), pairs)[0]) == held
+
+
+def test_files_are_read_as_they_are_not_as_those_of_training(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    lines = [json.dumps({"en": one, "de": other}) for one, other in OTHER]
+    path.write_text("\n".join(lines), encoding="utf-16")
+    model = small_translator()
+    with pytest.raises(DataError, match="there is no field 'source'"):
+        model.evaluate(path, encoding="utf-16", beam=1)
+    fields = {"source_field": "en", "target_field": "de"}
+    report = model.evaluate(path, encoding="utf-16", beam=1, **fields)
+    assert report.bleu_score == model.evaluate(OTHER, beam=1).bleu_score
+    with pytest.raises(OptionError, match="name two fields"):
+        model.evaluate(path, source_field="target", beam=1)
+
+
+def test_a_sample_is_read_as_a_sample() -> None:
+    options = TranslationOptions(encoding="latin-1", source_field="en", max_words=7)
+    found = options_to_score("sample:tatoeba-en-de", options, {})
+    assert found == TranslationOptions(max_words=7)
+    given = {"encoding": None, "source_field": "x", "target_field": None}
+    assert options_to_score(PAIRS, options, given) == dataclasses.replace(options, source_field="x")
+
+
+def test_bleu_counts_what_one_chooses() -> None:
+    model = small_translator()
+    usual = model.evaluate(OTHER, beam=1)
+    found = model.evaluate(OTHER, beam=1, bleu_tokenizer="char")
+    assert "tok:13a" in usual.bleu_score.signature
+    assert all("tok:char" in score.signature for score in found.bleu.values())
+    assert found.bleu["copy"].value != usual.bleu["copy"].value
+    assert found.chrf_score == usual.chrf_score
+    with pytest.raises(OptionError, match="no tokenizer for BLEU '13'"):
+        model.evaluate(OTHER, bleu_tokenizer="13")
+
+
+def test_a_reference_that_is_no_sentence_is_refused() -> None:
+    pairs = [*OTHER, ("the cat.", "das " * 10_000)]
+    words = rf"the translations of a list of {len(pairs)} pairs, line {len(pairs)}: expected a sent"
+    with pytest.raises(DataError, match=words):
+        small_translator().evaluate(pairs, beam=1)
 
 
 @pytest.mark.parametrize("pairs", [OTHER, PAIRS[::-1], PAIRS[1:], [*PAIRS, OTHER[0]], PAIRS[:30]])
@@ -197,6 +241,7 @@ def test_a_perplexity_beyond_all_numbers_is_still_one() -> None:
     model = fitted()
     model.network.members[0].output.bias.data[model.tokenizers.target.end] = 1e6
     search = BeamOptions(**GREEDY)
-    report = evaluate_pairs(model._ready("look"), Pairs.read(OTHER), "all", ("n",), search, None)
+    given = Pairs.read(OTHER), "all", ("n",), search, "13a", None
+    report = evaluate_pairs(model._ready("look"), *given)
     assert 1e300 < report.perplexity < math.inf
     assert (report.scope, report.notes, report.sentences) == ("all", ("n",), len(OTHER))

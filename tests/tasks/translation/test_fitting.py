@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.tasks.translation.small_translators import (
@@ -20,10 +21,10 @@ from carousel.data.pairs import Pairs
 from carousel.errors import CheckpointError, DataError, OptionError
 from carousel.tasks.translation import Translator
 from carousel.tasks.translation import fitting as fitting_module
-from carousel.tasks.translation.data import marks_of, split
+from carousel.tasks.translation.data import Corpus, encode, make_corpus, marks_of, split
 from carousel.tasks.translation.fitted import Fitted
 from carousel.tasks.translation.options import TranslationOptions
-from carousel.tasks.translation.word_alignment import align_words
+from carousel.tasks.translation.word_alignment import WordAlignment, align_words
 from carousel.training import RunOptions
 from carousel.training.progress import NoProgress
 
@@ -104,12 +105,48 @@ def test_further_pairs_that_are_training_pairs_are_warned_of() -> None:
     said, _ = introduced(valid=valid)
     assert "warning: 4 sources of the validation pairs are in training too (3 with their" in said
     held = list(zip(holdout.sources, holdout.targets, strict=True))
-    assert "warning" not in introduced(valid=held)[0]
+    said, found = introduced(valid=held)
+    assert "warning" not in said
+    # What chooses the weights is held out no more.
+    assert f"{len(held)} for validation, 0 held out" in said
+    assert found.about["holdout_pairs"] == 0
+
+
+def test_of_very_many_pairs_a_part_is_guided(monkeypatch: pytest.MonkeyPatch) -> None:
+    aligned: list[list[str]] = []
+    corpora: list[Corpus] = []
+
+    def counted(sources: list[str], targets: list[str]) -> WordAlignment:
+        aligned.append(sources)
+        return align_words(sources, targets)
+
+    def made(*given: Any) -> Corpus:
+        corpora.append(make_corpus(*given))
+        return corpora[-1]
+
+    monkeypatch.setattr(fitting_module, "align_words", counted)
+    monkeypatch.setattr(fitting_module, "make_corpus", made)
+    training = parts()[0]
+    monkeypatch.setattr(fitting_module, "_GUIDED", 30)
+    assert fitted(guided_alignment=0.5).history.records[-1].step == 3
+    every = -(-len(training) // 30)
+    assert every > 1
+    assert aligned == [training.sources[::every]]
+    guides = corpora[0].guides
+    assert guides is not None
+    guided = [bool((np.diff(guide, axis=1) > 0).any()) for guide in guides]
+    assert guided == [row % every == 0 for row in range(len(training))]
 
 
 def test_further_pairs_are_cleaned_too() -> None:
-    said, found = introduced(valid=[*OTHER, ("", ""), *OTHER])
+    valid = [*OTHER, ("", ""), *OTHER]
+    said, found = introduced(valid=valid)
     assert f"{len(OTHER)} for validation" in said
+    left_out = f"1 empty, {len(OTHER)} duplicate"
+    assert said.splitlines()[1] == (
+        f"{len(valid)} pairs of a list of {len(valid)} pairs; left out: {left_out}"
+    )
+    assert f"pairs (left out: {left_out}), which chose the weights" in found.about["validation"]
     with pytest.raises(DataError, match=r"a list of 1 pair: .*all were removed \(1 empty\)"):
         introduced(valid=[("", "x")])
     assert found.about["removed"]["empty"] == 0  # which are those of the training pairs
@@ -208,7 +245,9 @@ def test_validation_pairs_do_not_train() -> None:
 def test_what_is_kept_is_of_the_training_pairs() -> None:
     found, (training, *_) = small_translator()._ready("look"), parts()
     assert found.characters == "".join(sorted(set("".join(training.sources))))
-    assert found.longest == max(len(text.split()) for text in training.sources)
+    assert found.longest.words == max(len(text.split()) for text in training.sources)
+    encoded = encode(found.tokenizers.source, training.sources)
+    assert found.longest.subwords == encoded.lengths.max() - 1
     assert found.lexicon.best == align_words(training.sources, training.targets).lexicon.best
     assert found.about["source"] == "a list of 100 pairs"
     assert found.about["steps"] == 3

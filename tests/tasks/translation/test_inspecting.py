@@ -17,6 +17,7 @@ from tests.tasks.translation.small_translators import fitted, small_translator, 
 from torch import Tensor
 
 from carousel.data.pairs import Pairs
+from carousel.decoding.beam_search import Hypothesis
 from carousel.errors import DataError, ModelError, OptionError
 from carousel.inspection.inspection import Inspection
 from carousel.nn import Trace
@@ -25,6 +26,7 @@ from carousel.tasks.translation import model as model_module
 from carousel.tasks.translation.data import make_corpus, words_of_tokens
 from carousel.tasks.translation.inspecting import SentenceInspectionOptions, inspected_sentence
 from carousel.tasks.translation.network import Member
+from carousel.tasks.translation.search import Searcher
 from carousel.tasks.translation.training import make_batch
 from carousel.tasks.translation.translation import word_attention
 
@@ -144,6 +146,25 @@ def test_without_a_translation_its_own_is_read() -> None:
         assert np.array_equal(layer.c, again.layers[name].c)
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_its_own_is_read_as_it_was_written(ended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the subwords that were chosen, though the same text has others, and not always an end."""
+    model = small_translator()
+    target = model.tokenizers.target
+    single = {target.bytes_after(token, 0): token for token in range(len(target))}
+    tokens = [single[bytes([sign])] for sign in " dä".encode()[:-1]]  # half a letter at the end
+    nothing = torch.zeros(len(tokens), 1)
+    written = Hypothesis(tokens, 0.0, 0.0, nothing, ended)
+    monkeypatch.setattr(Searcher, "search", lambda *_: [[written]])
+    found = model.inspect(SOURCE)
+    assert found.axes["target"].names == ["␣", "d", "<0xC3>", *["<end>"] * ended]
+    layer = found.layers["members.0.decoder.layers.0.l0"]
+    inputs = torch.tensor([target.end, *tokens, target.end][: len(tokens) + ended])
+    with torch.no_grad():
+        read = model.network.members[0].decoder.embedding(inputs)
+    assert np.array_equal(layer.inputs, read.numpy())
+
+
 def test_a_translation_may_be_empty() -> None:
     found = small_translator().inspect(SOURCE, target="")
     assert found.axes["target"].names == ["<end>"]
@@ -248,8 +269,7 @@ def test_what_cannot_be_inspected_is_refused(
 ) -> None:
     """Without the checks of types that the tests put on: users have none."""
     monkeypatch.setattr(model_module, "inspected_sentence", unwrap(inspected_sentence))
-    for name in ("_batch", "translated"):
-        monkeypatch.setattr(inspecting, name, unwrap(getattr(inspecting, name)))
+    monkeypatch.setattr(inspecting, "_batch", unwrap(inspecting._batch))
     with pytest.raises(error, match=words):
         unwrap(Translator.inspect)(small_translator(), text, **values)
 

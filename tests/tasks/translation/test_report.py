@@ -279,6 +279,33 @@ def test_plain_values_are_json() -> None:
     assert {name: plain[name] for name in GIVEN} == GIVEN
 
 
+@pytest.mark.parametrize(
+    ("text", "unspaced"),
+    [
+        ("一个男人在街上走路。", True),
+        ("男の人が道を歩いている。", True),
+        ("ผู้ชายกำลังเดินอยู่บนถนน", True),
+        ("한 남자가 길을 걷고 있다.", False),
+        ("Ein Mann geht die Straße entlang.", False),
+        ("Donaudampfschifffahrtsgesellschaft", False),
+        ("12.5", False),
+        ("", False),
+    ],
+)
+def test_scripts_without_blanks_are_spoken_of(text: str, unspaced: bool) -> None:
+    def notes(references: list[str], **options: Any) -> tuple[str, ...]:
+        systems = {"model": references, "copy": references}
+        return make_report(["a"] * 5, references, systems, **GIVEN, **options).notes
+
+    words = "The references are in a script that writes no blanks between words"
+    found = notes([text] * 3 + ["Haus"] * 2)
+    assert [note.startswith(words) for note in found] == [True] * unspaced
+    assert notes([text] * 2 + ["Haus"] * 3) == ()
+    assert len(notes([text] * 5, tokenizer="intl")) == unspaced
+    for tokenizer in ("zh", "char"):
+        assert notes([text] * 5, tokenizer=tokenizer) == ()
+
+
 def test_tokenized_references_are_spoken_of() -> None:
     sources, references, systems = made_texts([8] * 4)
     plain = make_report(sources, [r + "." for r in references], systems, **GIVEN)

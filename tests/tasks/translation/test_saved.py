@@ -12,6 +12,8 @@ import pytest
 from tests.tasks.translation.small_translators import small_translator
 
 from carousel.errors import ModelError
+from carousel.tasks.translation.data import Longest
+from carousel.tasks.translation.fitted import Fitted
 from carousel.tasks.translation.plan import Plan
 from carousel.tasks.translation.saved import ABOUT, check_config
 
@@ -79,6 +81,17 @@ def test_single_values_are_checked(name: str, values: list[Any]) -> None:
     for value in values:
         assert f"as {name!r}" in refused(lambda found, value=value: found.update({name: value}))
     assert f"as {name!r}" in refused(lambda found: found.pop(name))
+
+
+def test_a_model_of_an_earlier_version_does_not_know_its_longest_source() -> None:
+    model = small_translator()._ready("look")
+    values = config()
+    assert values.pop("longest_subwords") > 0
+    again = Fitted.restore(values, model.tensors(), model.assets() | {"history.jsonl": b""})
+    assert again.longest == Longest(words=model.longest.words, subwords=0)
+    for value in (None, -1, 2.5, "3", True):
+        message = refused(lambda found, value=value: found.update(longest_subwords=value))
+        assert "as 'longest_subwords'" in message
 
 
 def test_what_is_told_of_the_fit_is_all_there() -> None:

@@ -305,7 +305,9 @@ def test_a_search_leaves_network_and_randomness_alone() -> None:
     ("chosen", "words"),
     [
         ({"beam": 1}, "greedy search"),
+        ({"beam": 1, "no_repeat": 3}, "greedy search, no_repeat 3"),
         ({}, "beam of 5, length penalty 1"),
+        ({"no_repeat": 0}, "beam of 5, length penalty 1, no_repeat 0"),
         (
             {"beam": 8, "length_penalty": 1.0, "coverage_penalty": 0.25},
             "beam of 8, length penalty 1, coverage penalty 0.25",

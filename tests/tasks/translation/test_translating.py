@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 import pytest
+import torch
 from tests.tasks.translation.small_translators import (
     fitted,
     small_pairs,
@@ -14,12 +15,15 @@ from tests.tasks.translation.small_translators import (
     translated_by_hand,
 )
 
-from carousel.decoding.beam_search import BeamOptions
+from carousel.data.pairs import plain
+from carousel.decoding.beam_search import BeamOptions, Hypothesis
 from carousel.errors import DataError, OptionError
 from carousel.tasks.translation import Translation
 from carousel.tasks.translation import translating as module
-from carousel.tasks.translation.data import encode, plain
+from carousel.tasks.translation.data import encode
+from carousel.tasks.translation.search import Searcher
 from carousel.tasks.translation.translating import check_limit, translated, unseen_characters
+from carousel.tasks.translation.translation import make_translation
 
 NEW = [source for source, _ in small_pairs(450, seed=1)[400:]]
 
@@ -152,21 +156,56 @@ def test_what_is_no_sentence_is_refused_with_its_number(text: Any, words: str) -
 def test_a_sentence_somewhat_longer_than_all_of_training_is_translated() -> None:
     model = small_translator()._ready("look")
     text = "the cat " * 20
-    assert len(text.split()) > model.longest
+    assert len(text.split()) > model.longest.words
     (one,) = translated(model, [text], BeamOptions(beam=1), 3, None)
     assert len(one.source_words) == 40
 
 
 def test_the_best_are_in_order_and_different() -> None:
-    (one,) = found(["the dog ran."], beam=4, best=4)
+    (one,) = found(["the dog ran."], beam=8, best=3)
     every = [one, *one.others]
-    assert len(every) == 4
-    assert len({each.text for each in every}) > 1
+    assert len(every) == len({each.text for each in every}) == 3
     scores = [each.score for each in every]
     assert scores == sorted(scores, reverse=True)
     assert [each.source for each in every] == [one.source] * 4
-    assert found(["the dog ran."], beam=4)[0].text == one.text
-    assert found(["the dog ran."], beam=4)[0].others == []
+    assert found(["the dog ran."], beam=8)[0].text == one.text
+    assert found(["the dog ran."], beam=8)[0].others == []
+
+
+def test_a_text_that_is_written_in_two_ways_comes_once() -> None:
+    own = small_translator().tokenizers
+    single = {own.target.bytes_after(token, 0): token for token in range(len(own.target))}
+    words = [" das", " Hund", " dasx"]
+    ways = [own.target.encode(words[0]).tolist(), [single[bytes([b])] for b in b" das"]]
+    ways += [own.target.encode(word).tolist() for word in words[1:]]
+    assert ways[0] != ways[1]
+    source = own.source.encode(" the")
+    hypotheses = [
+        Hypothesis(way, -float(n), -float(n), torch.ones(len(way), len(source)), True)
+        for n, way in enumerate(ways)
+    ]
+    one = make_translation("the", source, hypotheses, own, best=2)
+    assert [(each.text, each.score) for each in (one, *one.others)] == [("das", 0), ("Hund", -2)]
+    three = make_translation("the", source, hypotheses, own, best=4)
+    assert [each.text for each in three.others] == ["Hund", "dasx"]
+    assert make_translation("the", source, hypotheses, own).others == []
+
+
+def test_as_many_as_are_wanted_come_though_texts_come_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The search keeps its whole beam, of which what is the same text is left out."""
+    asked: list[int] = []
+
+    class Asked(Searcher):
+        def __init__(self, network: Any, end: int, options: BeamOptions, most: Any) -> None:
+            asked.append(options.best)
+            super().__init__(network, end, options, most)
+
+    monkeypatch.setattr(module, "Searcher", Asked)
+    found(["the dog ran."], beam=6, best=2)
+    found(["the dog ran."], beam=6)
+    assert asked == [6, 1]
 
 
 def test_members_translate_together() -> None:

@@ -32,9 +32,13 @@ def aligned(fitted: Fitted, sources: Sequence[str], targets: Sequence[str]) -> l
             f"{len(targets)} translations; give as many"
         )
     pairs = Pairs.read(list(zip(sources, targets, strict=True)))
-    for what, texts in (("the sentences", pairs.sources), ("their translations", pairs.targets)):
+    read_by = fitted.tokenizers
+    for what, tokenizer, texts in (
+        ("the sentences", read_by.source, pairs.sources),
+        ("their translations", read_by.target, pairs.targets),
+    ):
         for line, text in enumerate(texts, start=1):
-            check_length(text, fitted.longest, source=what, line=line)
+            check_length(text, tokenizer, fitted.longest, source=what, line=line)
     corpus = make_corpus(pairs, fitted.tokenizers)
     found: list[Translation | None] = [None] * len(pairs)
     for batch in whole_batches(corpus):

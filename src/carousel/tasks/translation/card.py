@@ -5,7 +5,9 @@ Reference: Mitchell et al. 2019, Model Cards for Model Reporting, arXiv:1810.039
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import metadata
+from typing import Any
 
 from carousel.tasks.cards import option_lines
 from carousel.tasks.translation.fitted import Fitted
@@ -41,7 +43,7 @@ def write_card(fitted: Fitted) -> str:
         "",
         "## Split",
         "",
-        "By source: no source sentence is in two parts.",
+        f"By source: no source sentence is in two parts{_exception(about)}.",
         "",
         f"- training: {about['training_pairs']:,} pairs, {about['training_tokens']:,} subwords of "
         f"both sides",
@@ -83,3 +85,11 @@ def write_card(fitted: Fitted) -> str:
         *option_lines(options, about["run"]),
     ]
     return "\n".join(lines)
+
+
+def _exception(about: Mapping[str, Any]) -> str:
+    """Returns what the split by source does not hold for, where pairs were given for validation."""
+    number = about.get("validation_overlap", 0)  # not counted by earlier versions
+    if not number:
+        return ""
+    return f", but for {number:,} of the validation pairs, whose sources training has too"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, UInt64
 
-from carousel.data.pairs import Pairs
+from carousel.data.pairs import Pairs, plain
 from carousel.data.ragged import Ragged
 from carousel.data.samples import is_sample, sample_path, with_sample
 from carousel.data.tokenizers import Tokenizer, train_tokenizer
@@ -19,7 +19,9 @@ from carousel.tasks.translation.options import TranslationOptions
 from carousel.tasks.translation.word_alignment import word_spans
 
 TASK = "translation"
-_LETTERS = 40  # of a word, at the most, on average
+_SUBWORDS = 5  # of a word, at the most, on average
+_LETTERS = 20  # of a subword, likewise
+READING = ("encoding", "source_field", "target_field")  # options of how files are read
 _SPLIT = 0  # seed: which pairs are held out does not hang on the run's
 
 
@@ -67,9 +69,38 @@ class Corpus:
         return np.stack([self.sources.lengths, self.targets.lengths], 1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Longest:
+    """How long the sources of training were.
+
+    Attributes:
+        words: of the one with most, between blanks.
+        subwords: of the one with most, its end aside; 0 where it is not known.
+    """
+
+    words: int
+    subwords: int
+
+
 def options_for(data: Any, given: dict[str, Any]) -> TranslationOptions:
     """Returns the options for this data: what was given outranks what a sample says of itself."""
     return TranslationOptions(**with_sample(data, TASK, given))
+
+
+def options_to_score(
+    data: Any, options: TranslationOptions, given: Mapping[str, Any]
+) -> TranslationOptions:
+    """Returns the options by which pairs to score are read.
+
+    Args:
+        data: a sample is read as it says of itself, and all else as the training pairs were.
+        options: of the training.
+        given: values of ``READING`` that outrank these; None for none.
+    """
+    usual = options_for(data, {}) if is_sample(data) else options
+    reading = {name: getattr(usual, name) for name in READING}
+    reading |= {name: value for name, value in given.items() if value is not None}
+    return replace(options, **reading)
 
 
 def open_pairs(data: Any, options: TranslationOptions) -> Pairs:
@@ -106,11 +137,6 @@ def split(pairs: Pairs, options: TranslationOptions, validates: bool) -> tuple[P
     return pairs, validation, holdout
 
 
-def plain(text: str) -> str:
-    """Returns a sentence with one blank between words and none around them."""
-    return " ".join(text.split())
-
-
 def with_blank(text: str) -> str:
     """Returns a sentence as the tokenizer reads it; nothing where it has no word."""
     text = plain(text)
@@ -144,21 +170,25 @@ def encode(tokenizer: Tokenizer, texts: Iterable[str]) -> Ragged:
 
 
 def make_corpus(
-    pairs: Pairs, tokenizers: Tokenizers, links: Sequence[np.ndarray] | None = None
+    pairs: Pairs, tokenizers: Tokenizers, links: Mapping[int, np.ndarray] | None = None
 ) -> Corpus:
     """Encodes pairs.
 
     Args:
         pairs: of any part.
         tokenizers: of both sides.
-        links: of each pair the word alignment, for guided training; see ``align_words``.
+        links: for guided training the word alignment of some pairs, see ``align_words``, by their
+            places; the others are not guided.
     """
     sources = encode(tokenizers.source, pairs.sources)
     targets = encode(tokenizers.target, pairs.targets)
     guides = None
     if links is not None:
         found = []
-        for row, link in enumerate(links):
+        for row in range(len(pairs)):
+            if (link := links.get(row)) is None:
+                found.append(np.zeros((len(targets[row]), 2), np.int64))
+                continue
             _, source_words = words_of_tokens(tokenizers.source, sources[row])
             _, target_words = words_of_tokens(tokenizers.target, targets[row])
             found.append(guide_of(source_words, target_words, link))
@@ -234,20 +264,31 @@ def marks_of(texts: Iterable[str]) -> UInt64[np.ndarray, " N"]:
     return np.frombuffer(b"".join(found), "<u8").astype(np.uint64)
 
 
-def check_length(text: str, longest: int, **place: Any) -> None:
+def check_length(text: str, tokenizer: Tokenizer, longest: Longest, **place: Any) -> None:
     """Refuses a sentence that is no sentence to this model.
+
+    Its words are counted; where it writes few blanks or is strange to the tokenizer, its subwords.
 
     Args:
         text: to translate.
-        longest: most words of a source that training had.
+        tokenizer: of its language.
+        longest: source that training had.
         **place: ``source`` and ``line`` for the message.
     """
-    words, most = len(text.split()), max(5 * longest, 500)
-    # Of one that writes no blanks, by its letters.
-    if words > most or len(text) > _LETTERS * most:
-        counted = f"{words:,} words" if words > most else f"{len(text):,} characters"
-        raise DataError(
-            f"expected a sentence, got {counted}; the model has learned from sentences of up "
-            f"to {longest:,} words: give one sentence a line",
-            **place,
-        )
+    words, most = len(text.split()), max(5 * longest.words, 500)
+    most_subwords = max(5 * longest.subwords, _SUBWORDS * most)
+    if words > most:
+        counted = f"{words:,} words"
+    elif len(text) > _LETTERS * most_subwords:  # also where it takes long to make subwords of it
+        counted = f"{len(text):,} characters"
+    elif len(text.encode()) <= most_subwords:  # of which a subword has one at least
+        return
+    elif (subwords := len(tokenizer.encode(with_blank(text)))) > most_subwords:
+        counted = f"{subwords:,} subwords"
+    else:
+        return
+    raise DataError(
+        f"expected a sentence, got {counted}; the model has learned from sentences of up to "
+        f"{longest.words:,} words: give one sentence a line",
+        **place,
+    )

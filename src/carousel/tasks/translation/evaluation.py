@@ -10,15 +10,10 @@ from typing import Any
 import numpy as np
 
 from carousel.data.extras import import_extra
-from carousel.data.pairs import Pairs
+from carousel.data.pairs import Pairs, plain
 from carousel.decoding.beam_search import BeamOptions
 from carousel.errors import DataError
-from carousel.tasks.translation.data import (
-    cleaned,
-    make_corpus,
-    open_pairs,
-    plain,
-)
+from carousel.tasks.translation.data import check_length, cleaned, make_corpus, open_pairs
 from carousel.tasks.translation.fitted import Fitted
 from carousel.tasks.translation.options import TranslationOptions
 from carousel.tasks.translation.report import Report, make_report
@@ -73,10 +68,15 @@ def evaluate_pairs(
     scope: str,
     notes: tuple[str, ...],
     search: BeamOptions,
+    bleu_tokenizer: str,
     progress: Callable[[int, int], None] | None,
 ) -> Report:
     """Translates the sources and scores the translations; see ``Translator.evaluate``."""
     import_extra("sacrebleu", "text")  # whose lack should be known before the work, not behind it
+    own, lines = fitted.tokenizers.target, pairs.lines.tolist()
+    for text, line in zip(pairs.targets, lines, strict=True):
+        place = {"source": f"the translations of {pairs.name}", "line": line}
+        check_length(text, own, fitted.longest, **place)
     begun = time.perf_counter()
     found = translated(
         fitted,
@@ -85,7 +85,7 @@ def evaluate_pairs(
         None,
         progress,
         source=pairs.name,
-        lines=pairs.lines.tolist(),
+        lines=lines,
     )
     seconds = time.perf_counter() - begun
     nats, tokens = corpus_nats(fitted.network, make_corpus(pairs, fitted.tokenizers))
@@ -106,4 +106,5 @@ def evaluate_pairs(
         tokens=tokens,
         seconds=seconds,
         notes=notes,
+        tokenizer=bleu_tokenizer,
     )

@@ -17,11 +17,11 @@ from carousel.data.tokenizers import tokenizer_from_json
 from carousel.errors import ModelError
 from carousel.options import from_dict, to_dict
 from carousel.tasks.saved_values import DAMAGED, expect, parts_that_fit
-from carousel.tasks.translation.data import Tokenizers, digest_of, marks_of
+from carousel.tasks.translation.data import Longest, Tokenizers, digest_of, marks_of
 from carousel.tasks.translation.network import TranslationNetwork
 from carousel.tasks.translation.options import TranslationOptions
 from carousel.tasks.translation.plan import Plan
-from carousel.tasks.translation.saved import check_config
+from carousel.tasks.translation.saved import UNKNOWN_LENGTH, check_config
 from carousel.tasks.translation.word_alignment import Lexicon
 from carousel.training import HISTORY_FILE
 
@@ -63,7 +63,7 @@ class Fitted:
         network: trained, in evaluation mode.
         lexicon: the word-by-word baseline.
         characters: those of the training's sources, in order.
-        longest: most words of a source in training.
+        longest: source of training.
         seen: what fitting has read.
         about: what the model card tells.
     """
@@ -74,7 +74,7 @@ class Fitted:
     network: TranslationNetwork
     lexicon: Lexicon
     characters: str
-    longest: int
+    longest: Longest
     seen: Seen
     about: Mapping[str, Any]
 
@@ -84,7 +84,8 @@ class Fitted:
             "options": to_dict(self.options),
             "plan": self.plan.to_dict(),
             "characters": self.characters,
-            "longest": self.longest,
+            "longest": self.longest.words,
+            "longest_subwords": self.longest.subwords,
             "seen": self.seen.digest,
             "about": dict(self.about),
         }
@@ -151,7 +152,10 @@ class Fitted:
                 network=network.eval(),
                 lexicon=Lexicon.from_json(assets[LEXICON_FILE].decode()),
                 characters=config["characters"],
-                longest=config["longest"],
+                longest=Longest(
+                    words=config["longest"],
+                    subwords=config.get("longest_subwords", UNKNOWN_LENGTH),
+                ),
                 seen=Seen(digest=config["seen"], sources=seen),
                 about=config["about"],
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from carousel.options import to_dict
 from carousel.tasks.trained import run_facts
 from carousel.tasks.translation.data import (
     Corpus,
+    Longest,
     Tokenizers,
     cleaned,
     digest_of,
@@ -29,7 +31,9 @@ from carousel.tasks.translation.training import MOST_VALIDATED, TranslationTask
 from carousel.tasks.translation.word_alignment import align_words
 from carousel.training import History, Progress, RunOptions, train
 
-_ALIGNED = 200_000  # pairs that the lexicon is made of; more take minutes and change little
+# Words of how many pairs are aligned, evenly spread: more take minutes and gigabytes.
+_ALIGNED = 200_000  # for the lexicon
+_GUIDED = 1_000_000  # where the alignment is also what attention learns from
 _LEAST_PAIRS = 10  # in training; fewer are a mistake in the data more often than a wish
 
 
@@ -50,8 +54,11 @@ def fitted_to(
             f"{len(given)}; give more, or a smaller validation and holdout",
             source=given.name,
         )
+    read = [(given, usable)]
     if valid is not None:
-        validation = cleaned(open_pairs(valid, options), options)
+        further = open_pairs(valid, options)
+        validation = cleaned(further, options)
+        read.append((further, validation))
     optimizer = None if run is None else run.optimizer
     plan, defaults = make_plan(options, len(training), optimizer)
     run = (run or RunOptions()).filled(**defaults)
@@ -60,16 +67,20 @@ def fitted_to(
         training, vocabulary_size(options, len(training)), options.shared_vocabulary
     )
     guided = plan.guided_alignment > 0
-    every = 1 if guided else -(-len(training) // _ALIGNED)
-    counted = training.take(range(0, len(training), every))
+    rows = range(0, len(training), -(-len(training) // (_GUIDED if guided else _ALIGNED)))
+    counted = training.take(rows)
     alignment = align_words(counted.sources, counted.targets)
-    links = alignment.links if guided else None
+    links = dict(zip(rows, alignment.links, strict=True)) if guided else None
     corpus = make_corpus(training, tokenizers, links)
     chosen_on = make_corpus(validation.take(range(len(validation))[:MOST_VALIDATED]), tokenizers)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(run.seed)  # no GPU's, which stay the caller's
         network = make_network(plan, tokenizers)
     digest = digest_of(given)
+    sources = [*training.sources, *validation.sources]
+    seen = Seen(digest=digest, sources=np.unique(marks_of(sources)))
+    unseen = int((~seen.knows(holdout)).sum())  # pairs that are given for validation may be in it
+    overlap = training.overlap(validation)
     task = TranslationTask(
         network,
         corpus,
@@ -83,9 +94,9 @@ def fitted_to(
             **to_dict(options),
         },
         introduction=_introduction(
-            given,
-            usable,
-            (training, validation, holdout),
+            read,
+            (len(training), len(validation), unseen),
+            overlap,
             tokenizers,
             corpus,
             sum(parameter.numel() for parameter in network.parameters()),
@@ -93,7 +104,6 @@ def fitted_to(
     )
     result = train(task, run, progress)
     network.cpu().zero_grad(set_to_none=True)
-    sources = [*training.sources, *validation.sources]
     fitted = Fitted(
         options=options,
         plan=plan,
@@ -101,8 +111,11 @@ def fitted_to(
         network=network,
         lexicon=alignment.lexicon,
         characters="".join(sorted(set().union(*map(set, training.sources)))),
-        longest=max(len(text.split()) for text in training.sources),
-        seen=Seen(digest=digest, sources=np.unique(marks_of(sources))),
+        longest=Longest(
+            words=max(len(text.split()) for text in training.sources),
+            subwords=int(corpus.sources.lengths.max()) - 1,
+        ),
+        seen=seen,
         about={
             "source": given.name,
             "pairs": len(given),
@@ -110,7 +123,8 @@ def fitted_to(
             "training_pairs": len(training),
             "training_tokens": int(corpus.lengths.sum()),
             "validation": _validation_words(validation, valid),
-            "holdout_pairs": len(holdout),
+            "validation_overlap": overlap["sources"],
+            "holdout_pairs": unseen,
             **run_facts(result, run),
         },
     )
@@ -121,33 +135,50 @@ def _validation_words(pairs: Pairs, valid: Any) -> str:
     if not len(pairs):
         return "none; the last weights were kept"
     place = "" if valid is None else f" of {pairs.name}"
+    if valid is not None and (left_out := _left_out(pairs)):
+        place += f" (left out: {left_out})"
     used = f", the first {MOST_VALIDATED:,} of which" if len(pairs) > MOST_VALIDATED else ", which"
     return f"{len(pairs):,} pairs{place}{used} chose the weights"
 
 
+def _left_out(pairs: Pairs) -> str:
+    """Returns in words what cleaning removed, or ""."""
+    return ", ".join(f"{pairs.removed[r]:,} {r}" for r in REASONS if pairs.removed.get(r))
+
+
 def _introduction(
-    given: Pairs,
-    usable: Pairs,
-    parts: tuple[Pairs, Pairs, Pairs],
+    read: Sequence[tuple[Pairs, Pairs]],
+    parts: tuple[int, int, int],
+    overlap: Mapping[str, int],
     tokenizers: Tokenizers,
     corpus: Corpus,
     parameters: int,
 ) -> str:
-    """Returns what was found in the data, and what will be trained."""
+    """Returns what was found in the data, and what will be trained.
+
+    Args:
+        read: all pairs of each source of them, and those that are left of them.
+        parts: how many pairs are for training, for validation, and held out.
+        overlap: of training and validation; see ``Pairs.overlap``.
+        tokenizers: learned.
+        corpus: of the training part.
+        parameters: of the network.
+    """
     training, validation, holdout = parts
-    left_out = ", ".join(f"{n:,} {reason}" for reason, n in usable.removed.items() if n)
+    lines = []
+    for given, usable in read:
+        left_out = _left_out(usable)
+        end = f"; left out: {left_out}" if left_out else ""
+        lines.append(f"{len(given):,} pairs of {given.name}{end}")
     sizes = sorted({len(tokenizers.source), len(tokenizers.target)})
-    lines = [
-        f"{len(given):,} pairs of {given.name}" + (f"; left out: {left_out}" if left_out else ""),
-        f"{len(training):,} for training, {len(validation):,} for validation, {len(holdout):,} "
-        f"held out",
+    lines += [
+        f"{training:,} for training, {validation:,} for validation, {holdout:,} held out",
         f"{' and '.join(f'{size:,}' for size in sizes)} subwords, "
         f"{corpus.lengths.sum() / len(corpus) / 2:.1f} in a sentence; {parameters:,} parameters",
     ]
-    shared = training.overlap(validation)
-    if shared["sources"]:
+    if overlap["sources"]:
         lines.append(
-            f"warning: {shared['sources']:,} sources of the validation pairs are in training too "
-            f"({shared['pairs']:,} with their translation), which flatters the validation"
+            f"warning: {overlap['sources']:,} sources of the validation pairs are in training too "
+            f"({overlap['pairs']:,} with their translation), which flatters the validation"
         )
     return "\n".join(lines)

@@ -6,6 +6,7 @@ E embedding size.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
 
@@ -14,8 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from carousel.data.pairs import Pairs
+from carousel.data.pairs import Pairs, plain
 from carousel.data.pictures import shortened
+from carousel.data.ragged import Ragged
 from carousel.data.tokenizers import Tokenizer
 from carousel.decoding.beam_search import BeamOptions
 from carousel.errors import DataError, OptionError
@@ -33,11 +35,11 @@ from carousel.tasks.inspected import (
     watched,
 )
 from carousel.tasks.text_tracks import text_tracks, token_names, token_texts
-from carousel.tasks.translation.data import check_length, make_corpus, plain
+from carousel.tasks.translation.data import check_length, make_corpus
 from carousel.tasks.translation.fitted import Fitted
 from carousel.tasks.translation.network import Member
+from carousel.tasks.translation.search import Searcher
 from carousel.tasks.translation.training import Batch, make_batch
-from carousel.tasks.translation.translating import translated
 from carousel.training.devices import to_device
 
 SOURCE, TARGET = "source", "target"  # names of the axes
@@ -109,16 +111,23 @@ def _batch(fitted: Fitted, text: str, target: str | None) -> Batch:
     Raises:
         DataError: for what is no text, has no word, or is far longer than a sentence.
     """
-    if target is None:
-        target = translated(
-            fitted, [text], BeamOptions(), None, None, source="the sentence to inspect"
-        )[0].text
-    pairs = Pairs.read([(text, target)])
-    for side, given in (("the sentence to inspect", text), ("its translation", target)):
-        check_length(given, fitted.longest, source=side)
+    tokenizers = fitted.tokenizers
+    pairs = Pairs.read([(text, "" if target is None else target)])
+    for side, tokenizer, [given] in (
+        ("the sentence to inspect", tokenizers.source, pairs.sources),
+        ("its translation", tokenizers.target, pairs.targets),
+    ):
+        check_length(given, tokenizer, fitted.longest, source=side)
     if not plain(text):
         raise DataError(f"expected a sentence, got {text!r}; give one that has a word")
-    return make_batch(make_corpus(pairs, fitted.tokenizers), np.arange(1))
+    corpus = make_corpus(pairs, tokenizers)
+    if target is None:
+        # As it was written: the same text may be divided into other subwords, and have no end.
+        searcher = Searcher(fitted.network, corpus.end, BeamOptions())
+        [[found]] = searcher.search(corpus.sources)
+        written = [*found.tokens, *[corpus.end] * found.ended]
+        corpus = dataclasses.replace(corpus, targets=Ragged.of([np.array(written, np.int32)]))
+    return make_batch(corpus, np.arange(1))
 
 
 def _axis(name: str, tokenizer: Tokenizer, tokens: list[int]) -> Axis:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
@@ -14,7 +13,7 @@ from carousel.tasks.model_folder import ModelFolder
 from carousel.tasks.trained import TrainedModel, check_run, chosen_options
 from carousel.tasks.translation.aligning import aligned
 from carousel.tasks.translation.card import write_card
-from carousel.tasks.translation.data import TASK, Tokenizers, options_for
+from carousel.tasks.translation.data import TASK, Tokenizers, options_for, options_to_score
 from carousel.tasks.translation.evaluation import evaluate_pairs, pairs_to_score
 from carousel.tasks.translation.fitted import Fitted
 from carousel.tasks.translation.fitting import fitted_to
@@ -22,6 +21,7 @@ from carousel.tasks.translation.inspecting import SentenceInspectionOptions, ins
 from carousel.tasks.translation.network import TranslationNetwork
 from carousel.tasks.translation.options import TranslationOptions
 from carousel.tasks.translation.report import Report
+from carousel.tasks.translation.scores import check_tokenizer
 from carousel.tasks.translation.translating import (
     LINES_AT_ONCE,
     SENTENCES,
@@ -93,6 +93,9 @@ class Translator(TrainedModel[Fitted]):
         *,
         search: BeamOptions | None = None,
         encoding: str | None = None,
+        source_field: str | None = None,
+        target_field: str | None = None,
+        bleu_tokenizer: str = "13a",
         progress: Callable[[int, int], None] | None = None,
         **values: Any,
     ) -> Report:
@@ -102,6 +105,9 @@ class Translator(TrainedModel[Fitted]):
             data: as for ``fit``. Of the very pairs that were fitted to, the held-out part.
             search: how translations are searched for, or
             encoding: of the files, where it is not that of the training pairs.
+            source_field, target_field: of JSON lines, likewise.
+            bleu_tokenizer: what words are to BLEU: "13a" where blanks divide them, "intl" to
+                divide at every sign, "zh" for Chinese, "char" for any script without blanks.
             progress: told how many sentences are translated, and of how many.
             **values: fields of ``BeamOptions`` by name, such as ``beam=10``.
 
@@ -115,10 +121,11 @@ class Translator(TrainedModel[Fitted]):
         """
         fitted = self._ready("evaluate")
         search = _of_the_best(chosen_options(BeamOptions, search, values))
-        options = fitted.options
-        if encoding is not None:
-            options = dataclasses.replace(options, encoding=encoding)
-        return evaluate_pairs(fitted, *pairs_to_score(fitted, data, options), search, progress)
+        check_tokenizer(bleu_tokenizer)
+        given = {"encoding": encoding, "source_field": source_field, "target_field": target_field}
+        options = options_to_score(data, fitted.options, given)
+        scored = pairs_to_score(fitted, data, options)
+        return evaluate_pairs(fitted, *scored, search, bleu_tokenizer, progress)
 
     @overload
     def translate(

@@ -35,7 +35,7 @@ class TranslationOptions:
     max_ratio: float = option(
         default=4.0,
         help="pairs are left out of which one side has more than so many times the words of the "
-        "other; 1000 keeps all, as it must where a language writes no spaces",
+        "other, one added to either; 1000 keeps all, as it must where a language writes no spaces",
         low=1.0,
         high=1_000.0,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ _EXAMPLES = 5
 _LONGEST_TEXT = 200  # characters of an example that are printed
 # Intervals by resampling are far too narrow for a handful of sentences; of one they have no width.
 _LEAST = 20
+_BY_BLANKS = ("13a", "intl")  # tokenizers that need blanks between words
+# How the names of letters begin, in Unicode, that are written without blanks between words.
+_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+_LOOKED_AT = 1_000  # references that tell the script
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +262,7 @@ def make_report(
         perplexity=perplexity,
         tokens=tokens,
         seconds=seconds,
-        notes=(*notes, *_tokenized(references)),
+        notes=(*notes, *_tokenized(references), *_unspaced(references, tokenizer)),
     )
 
 
@@ -309,6 +314,23 @@ def _tokenized(references: Sequence[str]) -> list[str]:
         f"{apart:,} of {len(references):,} references end in a full stop with a blank before it, "
         f"as tokenized text does: BLEU of tokenized text does not compare with other people's."
     ]
+
+
+def _unspaced(references: Sequence[str], tokenizer: str) -> list[str]:
+    """Returns a note where BLEU takes for words what is divided by blanks, and there are none."""
+    some = references[:_LOOKED_AT]
+    if tokenizer not in _BY_BLANKS or 2 * sum(map(_is_unspaced, some)) <= len(some):
+        return []
+    return [
+        "The references are in a script that writes no blanks between words, without which BLEU "
+        "finds hardly any: choose bleu_tokenizer zh (Chinese) or char (any), or read chrF."
+    ]
+
+
+def _is_unspaced(text: str) -> bool:
+    letters = [sign for sign in text if sign.isalpha()]
+    known = sum(unicodedata.name(sign, "").startswith(_UNSPACED) for sign in letters)
+    return 2 * known > len(letters)
 
 
 def _contest(unit: str, scores: Mapping[str, Score]) -> tuple[int, str]:

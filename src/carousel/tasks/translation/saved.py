@@ -12,6 +12,7 @@ from carousel.tasks.saved_values import expect, expect_plan, is_count
 from carousel.tasks.trained import RUN_FACTS
 from carousel.tasks.translation.plan import Plan
 
+UNKNOWN_LENGTH = 0  # subwords of the longest source, where a model was saved before they counted
 ABOUT = (
     "source",
     "pairs",
@@ -41,6 +42,8 @@ def check_config(config: Mapping[str, Any]) -> None:
     expect(type(shared) is bool, "options.shared_vocabulary", "true or false", shared)
     expect(shared or not plan["tied_source"], "plan.tied_source", "false", True)
     expect(is_count(config.get("longest"), 1), "longest", "words", config.get("longest"))
+    subwords = config.get("longest_subwords", UNKNOWN_LENGTH)
+    expect(is_count(subwords, 0), "longest_subwords", "subwords", subwords)
     for name in ("characters", "seen"):
         expect(isinstance(config.get(name), str), name, "text", config.get(name))
     for name in ABOUT:

@@ -101,12 +101,17 @@ class Counts:
         return float(self._metric._compute_score_from_stats(sums.tolist()).score)
 
 
+def check_tokenizer(tokenizer: str) -> None:
+    """Refuses what is none of ``TOKENIZERS``."""
+    if tokenizer not in TOKENIZERS:
+        raise OptionError(unknown_name("tokenizer for BLEU", tokenizer, TOKENIZERS))
+
+
 def count_bleu(
     translations: Sequence[str], references: Sequence[str], *, tokenizer: str = "13a"
 ) -> Counts:
     """Counts what BLEU needs; see ``bleu``."""
-    if tokenizer not in TOKENIZERS:
-        raise OptionError(unknown_name("tokenizer for BLEU", tokenizer, TOKENIZERS))
+    check_tokenizer(tokenizer)
     # "force" keeps sacreBLEU from logging a warning; a report has a note of its own instead.
     metric = import_extra("sacrebleu", "text").BLEU(tokenize=tokenizer, force=True)
     return Counts(metric, translations, references)

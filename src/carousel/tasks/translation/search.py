@@ -143,9 +143,11 @@ def batches_by_length(lengths: np.ndarray) -> list[np.ndarray]:
 
 def search_words(options: BeamOptions) -> str:
     """Returns in words how translations were searched for."""
+    usual = options.no_repeat == BeamOptions().no_repeat
+    repeats = "" if usual else f", no_repeat {options.no_repeat}"
     if options.beam == 1:
-        return "greedy search"
+        return f"greedy search{repeats}"
     words = f"beam of {options.beam}, length penalty {options.length_penalty:g}"
     if options.coverage_penalty:
         words += f", coverage penalty {options.coverage_penalty:g}"
-    return words
+    return words + repeats

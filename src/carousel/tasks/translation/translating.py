@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from carousel.data import text_files
+from carousel.data.pairs import plain
 from carousel.decoding.beam_search import BeamOptions
 from carousel.errors import DataError, OptionError
-from carousel.tasks.translation.data import check_length, encode, plain
+from carousel.tasks.translation.data import check_length, encode
 from carousel.tasks.translation.fitted import Fitted
 from carousel.tasks.translation.search import Searcher
 from carousel.tasks.translation.translation import (
@@ -65,7 +67,9 @@ def searched(
     found = [empty_translation(text) for text in texts]
     if rows:
         sources = encode(fitted.tokenizers.source, [texts[row] for row in rows])
-        searcher = Searcher(fitted.network, fitted.tokenizers.target.end, search, max_tokens)
+        # One text may come in other subwords again: to have enough, the whole beam is kept.
+        kept = search if search.best == 1 else dataclasses.replace(search, best=search.beam)
+        searcher = Searcher(fitted.network, fitted.tokenizers.target.end, kept, max_tokens)
         for place, (row, hypotheses) in enumerate(
             zip(rows, searcher.search(sources, progress), strict=True)
         ):
@@ -75,6 +79,7 @@ def searched(
                 hypotheses,
                 fitted.tokenizers,
                 unseen_characters(texts[row], fitted.characters),
+                search.best,
             )
     return found
 
@@ -92,7 +97,7 @@ def good_part(
     """
     for place, text in enumerate(texts):
         try:
-            _check(text, fitted.longest, {"source": source, "line": first + place})
+            _check(fitted, text, {"source": source, "line": first + place})
         except DataError as error:
             return texts[:place], error
     return texts, None
@@ -104,7 +109,7 @@ def check_sentences(
     """Refuses the first of some texts that cannot be translated; see ``translated``."""
     numbers = itertools.count(1) if lines is None else lines
     for number, text in zip(numbers, texts, strict=False):
-        _check(text, fitted.longest, {"source": source, "line": number})
+        _check(fitted, text, {"source": source, "line": number})
 
 
 def check_limit(max_tokens: Any) -> None:
@@ -122,9 +127,9 @@ def unseen_characters(text: str, known: str) -> str:
     return "".join(dict.fromkeys(sign for sign in signs if sign not in known))
 
 
-def _check(text: Any, longest: int, place: dict[str, Any]) -> None:
+def _check(fitted: Fitted, text: Any, place: dict[str, Any]) -> None:
     if not isinstance(text, str):
         raise DataError(f"expected text, got {repr(text)[:40]}; give a string", **place)
     if wrong := text_files.unreadable_signs(text):
         raise DataError(f"expected text, got {wrong} in it; delete it", **place)
-    check_length(text, longest, **place)
+    check_length(text, fitted.tokenizers.source, fitted.longest, **place)

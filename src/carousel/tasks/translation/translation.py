@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from carousel.data.pairs import plain
 from carousel.decoding.beam_search import Hypothesis
-from carousel.tasks.translation.data import Tokenizers, plain, words_of_tokens
+from carousel.errors import OptionError
+from carousel.tasks.translation.data import Tokenizers, words_of_tokens
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,7 +32,7 @@ class Translation:
             source had; (words, source words). A row may sum to less than 1: the sentence's end is
             attended to as well, and is no word.
         unseen: characters that the training's sources did not have.
-        others: further translations, by falling score.
+        others: further translations, by falling score; no text comes twice.
     """
 
     source: str
@@ -55,11 +57,14 @@ class Translation:
         """Draws which source word each word was written from; PNG or SVG.
 
         Raises:
-            OptionError: for another ending, or a sentence too long for a picture.
+            OptionError: for another ending, an empty translation, or a sentence too long for a
+                picture.
             OutputError: where the file cannot be written.
         """
         from carousel.tasks.translation.plots import draw_alignment
 
+        if not self.words:
+            raise OptionError("the translation has no words, so that there is nothing to draw")
         return draw_alignment(self.attention, self.source_words, self.words, Path(path))
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,8 +111,9 @@ def make_translation(
     hypotheses: list[Hypothesis],
     tokenizers: Tokenizers,
     unseen: str = "",
+    best: int = 1,
 ) -> Translation:
-    """Makes text of what a search found.
+    """Makes text of what a search found; of hypotheses with the same text the first one counts.
 
     Args:
         source: the sentence.
@@ -115,30 +121,31 @@ def make_translation(
         hypotheses: the best first.
         tokenizers: of both languages.
         unseen: characters of the source that training did not have.
+        best: most translations that are kept.
     """
     source_words, source_owner = words_of_tokens(tokenizers.source, source_tokens)
-    found = []
+    found: dict[str, Translation] = {}
     for hypothesis in hypotheses:
         tokens = np.array(hypothesis.tokens, np.int64)
+        text = plain(tokenizers.target.decode(tokens))
+        if text in found or len(found) == best:
+            continue
         words, owner = words_of_tokens(tokenizers.target, tokens)
         assert hypothesis.attention is not None
         weights = hypothesis.attention.float().cpu().numpy()[: len(tokens), : len(source_tokens)]
-        found.append(
-            Translation(
-                source=source,
-                text=plain(tokenizers.target.decode(tokens)),
-                score=hypothesis.score,
-                log_probability=hypothesis.log_probability,
-                complete=hypothesis.ended,
-                source_words=source_words,
-                words=words,
-                attention=word_attention(
-                    weights, source_owner, owner, len(source_words), len(words)
-                ),
-                unseen=unseen,
-            )
+        found[text] = Translation(
+            source=source,
+            text=text,
+            score=hypothesis.score,
+            log_probability=hypothesis.log_probability,
+            complete=hypothesis.ended,
+            source_words=source_words,
+            words=words,
+            attention=word_attention(weights, source_owner, owner, len(source_words), len(words)),
+            unseen=unseen,
         )
-    return dataclasses.replace(found[0], others=found[1:])
+    first, *others = found.values()
+    return dataclasses.replace(first, others=others)
 
 
 def word_attention(
