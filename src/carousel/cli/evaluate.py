@@ -139,6 +139,8 @@ def evaluate(
     chosen_device(device)  # refused before anything is read
     task = task_of(model)
     first, *rest = own_values(task, values, _CLASSES)
+    for made, own in zip(_CLASSES[task], (first, *rest), strict=True):
+        made(**own)  # what is out of range is refused before anything is read
     check_ending("--plot", plot, PLOT_FORMATS[task])
     if target is not None and task != TRANSLATION:
         raise OptionError(f"a second file is for translation, got {target!r}; leave it out")

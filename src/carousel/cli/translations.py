@@ -54,11 +54,11 @@ def translate(
         raise OptionError("--max-tokens 0 would write nothing; give more, or leave it out")
     encoding = text_files.known_encoding("utf-8" if encoding is None else encoding)
     lines: Iterable[str]
-    source = "--text"
+    source, piped = "--text", False
     if chosen.text is not None:
         lines = text_files.text_lines(chosen.text) or [""]
     elif input in (None, "-"):
-        lines, source = _incoming(encoding), _STANDARD_INPUT
+        lines, source, piped = _incoming(encoding), _STANDARD_INPUT, True
     else:
         assert input is not None
         source = os.path.expanduser(input)
@@ -91,7 +91,7 @@ def translate(
                     return
     except (DataError, KeyboardInterrupt):
         # What came through a pipe comes no second time.
-        if out is not None and written and source == _STANDARD_INPUT:
+        if out is not None and written and piped:
             _write(out, written)
         raise
     if out is not None:
@@ -100,10 +100,11 @@ def translate(
         last.plot(plot)
 
 
-def _write(out: Path, lines: list[str]) -> None:
-    write_atomically(out, "".join(f"{line}\n" for line in lines).encode())
-    number = f"{len(lines):,} line{'s' * (len(lines) != 1)}"
-    print(f"wrote {number} to {out}", file=sys.stderr)
+def _write(out: Path, texts: list[str]) -> None:
+    text = "".join(f"{one}\n" for one in texts)
+    write_atomically(out, text.encode())
+    lines = text.count("\n")
+    print(f"wrote {lines:,} line{'s' * (lines != 1)} to {out}", file=sys.stderr)
 
 
 def _shown(number: int, one: Any, beam: BeamOptions, *, as_json: bool) -> str:

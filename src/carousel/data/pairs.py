@@ -29,7 +29,8 @@ def plain(text: str) -> str:
 
     Sentences that are the same so are the same sentence.
     """
-    return " ".join(text.split())
+    found = " ".join(text.split())
+    return text if found == text else found  # of which there is one in memory
 
 
 @dataclass(frozen=True, eq=False)

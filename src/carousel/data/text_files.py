@@ -171,7 +171,7 @@ def file_lines(path: str | Path, encoding: str) -> list[str]:
 
 
 def text_lines(text: str) -> list[str]:
-    """Returns the lines of a text as ``file_lines`` does those of a file that holds it."""
+    """Returns the lines of a text, which end where those of a file do; none of an empty text."""
     return _divided(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 

@@ -24,7 +24,8 @@ _OWN_WISHES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABL
 def freed_memory_kept() -> Iterator[None]:
     """Has the C library keep for the next step what this one frees; afterwards it is given back.
 
-    Does nothing where the library is not glibc, or the environment says what glibc should do.
+    Does nothing where the library is not glibc, or the environment says what glibc should do. It
+    counts for the whole process, whose thresholds stay at the end where glibc's own adaptation ends.
     """
     library = _glibc()
     if library is None or any(name in os.environ for name in _OWN_WISHES):
@@ -46,5 +47,6 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def _set(library: ctypes.CDLL, size: int) -> None:
-    library.mallopt(_M_MMAP_THRESHOLD, size)
+    if not library.mallopt(_M_MMAP_THRESHOLD, size):  # glibc before 2.35 takes no more than this
+        library.mallopt(_M_MMAP_THRESHOLD, _USUAL)
     library.mallopt(_M_TRIM_THRESHOLD, min(2 * size, (1 << 31) - 1))

@@ -215,7 +215,8 @@ def test_a_corpus_is_its_pairs_in_subwords() -> None:
 
 def test_guides_lead_to_the_words_that_are_linked() -> None:
     pairs = Pairs.read(PAIRS)
-    corpus = make_corpus(pairs, OWN, align_words(pairs.sources, pairs.targets).links)
+    links = align_words(pairs.sources, pairs.targets).links
+    corpus = make_corpus(pairs, OWN, dict(enumerate(links)))
     assert corpus.guides is not None
     assert corpus.guides.lengths.tolist() == corpus.targets.lengths.tolist()
     linked = 0
@@ -231,6 +232,10 @@ def test_guides_lead_to_the_words_that_are_linked() -> None:
             linked += 1
         assert corpus.guides[row][-1].tolist() == [0, 0]  # of the end
     assert linked > 0.9 * (corpus.targets.lengths - 1).sum()
+    some = make_corpus(pairs, OWN, {2: links[2]}).guides
+    assert some is not None
+    assert some[2].tolist() == corpus.guides[2].tolist()
+    assert some[1].tolist() == [[0, 0]] * len(corpus.targets[1])
 
 
 def owners_by_hand(parts: list[bytes]) -> tuple[list[str], list[int]]:
@@ -370,4 +375,7 @@ def test_a_sentence_without_blanks_is_measured_by_its_subwords(subwords: int, mo
     with pytest.raises(DataError, match=f"got {20 * most + 1:,} characters"):
         check_length("x" * (20 * most + 1), OWN.source, known)
     # Many letters may be few subwords.
-    check_length("naïve" * 500, OWN.source, known)
+    known_word = RICH.split()[0]
+    assert len(OWN.source.encode(known_word)) < 5
+    check_length(known_word * 500, OWN.source, known)
+    check_length(" " * 10 * most, OWN.source, known)

@@ -245,9 +245,10 @@ def test_validation_pairs_do_not_train() -> None:
 def test_what_is_kept_is_of_the_training_pairs() -> None:
     found, (training, *_) = small_translator()._ready("look"), parts()
     assert found.characters == "".join(sorted(set("".join(training.sources))))
-    assert found.longest.words == max(len(text.split()) for text in training.sources)
-    encoded = encode(found.tokenizers.source, training.sources)
-    assert found.longest.subwords == encoded.lengths.max() - 1
+    sides = training.sources, training.targets
+    assert found.longest.words == max(len(text.split()) for side in sides for text in side)
+    encoded = [encode(found.tokenizers.source, side).lengths for side in sides]
+    assert found.longest.subwords == np.concatenate(encoded).max() - 1
     assert found.lexicon.best == align_words(training.sources, training.targets).lexicon.best
     assert found.about["source"] == "a list of 100 pairs"
     assert found.about["steps"] == 3
@@ -266,7 +267,7 @@ def test_of_very_many_pairs_a_part_makes_the_lexicon(monkeypatch: pytest.MonkeyP
     model = fitted()
     assert model._ready("look").lexicon.best == wanted
     assert same(model, small_translator())
-    # A guide is needed for every pair.
+    # Guides are for more pairs.
     whole = fitted(guided_alignment=1.0)
     monkeypatch.undo()
     assert same(whole, fitted(guided_alignment=1.0))

@@ -165,7 +165,7 @@ def test_options_of_the_search_are_given_once() -> None:
         model.translations(SOURCES, beam=3, best=3),
     )
     assert [each.to_dict() for each in one] == [each.to_dict() for each in other]
-    assert {len(each.others) for each in one} == {2}
+    assert max(len(each.others) for each in one) == 2  # some are the same text
     for use in (
         lambda: model.translations(SOURCES, search=search, beam=3),
         lambda: model.translate(SOURCES, search=search, beam=3),
@@ -187,9 +187,10 @@ def test_further_translations_are_not_thrown_away(given: dict[str, Any]) -> None
     ):
         with pytest.raises(OptionError, match=r"'best' asks for [23] .*call translations, which"):
             use()
-    number = len(model.translations(["the cat."], **given)[0].others)
+    taught = taught_translator()
+    number = len(taught.translations(["the cat."], **given)[0].others)
     assert number == given.get("best", 2) - 1
-    assert len(next(model.stream(["the cat."], **given)).others) == number
+    assert len(next(taught.stream(["the cat."], **given)).others) == number
 
 
 USES = {

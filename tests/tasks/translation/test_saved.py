@@ -95,7 +95,7 @@ def test_a_model_of_an_earlier_version_does_not_know_its_longest_source() -> Non
 
 
 def test_what_is_told_of_the_fit_is_all_there() -> None:
-    assert set(ABOUT) == set(config()["about"])
+    assert {*ABOUT, "validation_overlap"} == set(config()["about"])
     for name in ABOUT:
         assert f"'about.{name}'" in refused(lambda found, name=name: found["about"].pop(name))
 

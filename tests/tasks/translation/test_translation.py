@@ -45,7 +45,7 @@ def made(source: str, *texts: str, padding: int = 0) -> Translation:
         hypothesis(text, tokens, padding=padding, score=-1.5 - number)
         for number, text in enumerate(texts)
     ]
-    return make_translation(source, tokens, found, OWN, unseen="q")
+    return make_translation(source, tokens, found, OWN, unseen="q", best=len(texts))
 
 
 @given(
@@ -170,6 +170,7 @@ def test_the_picture_has_the_words(tmp_path: Path) -> None:
         assert f">{word}<" in drawn
     with pytest.raises(OptionError, match=r"\.png or \.svg"):
         one.plot(str(tmp_path / "a.pdf"))
-    with pytest.raises(OptionError, match="expects 1 to 200 words on each side, got 0"):
-        empty_translation("").plot(tmp_path / "b.svg")
+    for empty in (empty_translation(""), made("the cat.", "")):
+        with pytest.raises(OptionError, match="has no words, so that there is nothing to draw"):
+            empty.plot(tmp_path / "b.svg")
     assert [path.name for path in tmp_path.iterdir()] == ["a.svg"]

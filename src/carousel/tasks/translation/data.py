@@ -71,7 +71,7 @@ class Corpus:
 
 @dataclass(frozen=True, kw_only=True)
 class Longest:
-    """How long the sources of training were.
+    """How long the sentences of training were, of either side.
 
     Attributes:
         words: of the one with most, between blanks.
@@ -184,7 +184,7 @@ def make_corpus(
     targets = encode(tokenizers.target, pairs.targets)
     guides = None
     if links is not None:
-        found = []
+        found: list[np.ndarray] = []
         for row in range(len(pairs)):
             if (link := links.get(row)) is None:
                 found.append(np.zeros((len(targets[row]), 2), np.int64))
@@ -272,7 +272,7 @@ def check_length(text: str, tokenizer: Tokenizer, longest: Longest, **place: Any
     Args:
         text: to translate.
         tokenizer: of its language.
-        longest: source that training had.
+        longest: how long the sentences of training were.
         **place: ``source`` and ``line`` for the message.
     """
     words, most = len(text.split()), max(5 * longest.words, 500)
@@ -281,14 +281,17 @@ def check_length(text: str, tokenizer: Tokenizer, longest: Longest, **place: Any
         counted = f"{words:,} words"
     elif len(text) > _LETTERS * most_subwords:  # also where it takes long to make subwords of it
         counted = f"{len(text):,} characters"
-    elif len(text.encode()) <= most_subwords:  # of which a subword has one at least
+    elif len(with_blank(text).encode()) <= most_subwords:  # a subword has a byte at least
         return
     elif (subwords := len(tokenizer.encode(with_blank(text)))) > most_subwords:
         counted = f"{subwords:,} subwords"
     else:
         return
+    known = f"{longest.words:,} words"
+    if longest.subwords and words <= most:
+        known += f" and {longest.subwords:,} subwords"
     raise DataError(
         f"expected a sentence, got {counted}; the model has learned from sentences of up to "
-        f"{longest.words:,} words: give one sentence a line",
+        f"{known}: give one sentence a line",
         **place,
     )

@@ -63,7 +63,7 @@ class Fitted:
         network: trained, in evaluation mode.
         lexicon: the word-by-word baseline.
         characters: those of the training's sources, in order.
-        longest: source of training.
+        longest: how long the sentences of training were.
         seen: what fitting has read.
         about: what the model card tells.
     """

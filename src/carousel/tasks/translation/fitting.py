@@ -34,6 +34,7 @@ from carousel.training import History, Progress, RunOptions, train
 # Words of how many pairs are aligned, evenly spread: more take minutes and gigabytes.
 _ALIGNED = 200_000  # for the lexicon
 _GUIDED = 1_000_000  # where the alignment is also what attention learns from
+_NO_OVERLAP = {"sources": 0, "pairs": 0}
 _LEAST_PAIRS = 10  # in training; fewer are a mistake in the data more often than a wish
 
 
@@ -80,7 +81,8 @@ def fitted_to(
     sources = [*training.sources, *validation.sources]
     seen = Seen(digest=digest, sources=np.unique(marks_of(sources)))
     unseen = int((~seen.knows(holdout)).sum())  # pairs that are given for validation may be in it
-    overlap = training.overlap(validation)
+    # What is split is split by source.
+    overlap = _NO_OVERLAP if valid is None else training.overlap(validation)
     task = TranslationTask(
         network,
         corpus,
@@ -112,8 +114,8 @@ def fitted_to(
         lexicon=alignment.lexicon,
         characters="".join(sorted(set().union(*map(set, training.sources)))),
         longest=Longest(
-            words=max(len(text.split()) for text in training.sources),
-            subwords=int(corpus.sources.lengths.max()) - 1,
+            words=max(len(t.split()) for t in (*training.sources, *training.targets)),
+            subwords=int(corpus.lengths.max()) - 1,
         ),
         seen=seen,
         about={

@@ -40,6 +40,7 @@ from carousel.tasks.translation.fitted import Fitted
 from carousel.tasks.translation.network import Member
 from carousel.tasks.translation.search import Searcher
 from carousel.tasks.translation.training import Batch, make_batch
+from carousel.tasks.translation.translating import check_sentences
 from carousel.training.devices import to_device
 
 SOURCE, TARGET = "source", "target"  # names of the axes
@@ -112,12 +113,9 @@ def _batch(fitted: Fitted, text: str, target: str | None) -> Batch:
         DataError: for what is no text, has no word, or is far longer than a sentence.
     """
     tokenizers = fitted.tokenizers
+    check_sentences(fitted, [text], "the sentence to inspect")
     pairs = Pairs.read([(text, "" if target is None else target)])
-    for side, tokenizer, [given] in (
-        ("the sentence to inspect", tokenizers.source, pairs.sources),
-        ("its translation", tokenizers.target, pairs.targets),
-    ):
-        check_length(given, tokenizer, fitted.longest, source=side)
+    check_length(pairs.targets[0], tokenizers.target, fitted.longest, source="its translation")
     if not plain(text):
         raise DataError(f"expected a sentence, got {text!r}; give one that has a word")
     corpus = make_corpus(pairs, tokenizers)

@@ -116,7 +116,8 @@ class Translator(TrainedModel[Fitted]):
             source, by length of sentence, with examples.
 
         Raises:
-            DataError: where there is no pair that is new to the model.
+            DataError: where there is no pair that is new to the model, or one that is far longer
+                than a sentence.
             OptionError: for an option out of range, or ``best``.
         """
         fitted = self._ready("evaluate")

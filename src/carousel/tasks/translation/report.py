@@ -323,7 +323,8 @@ def _unspaced(references: Sequence[str], tokenizer: str) -> list[str]:
         return []
     return [
         "The references are in a script that writes no blanks between words, without which BLEU "
-        "finds hardly any: choose bleu_tokenizer zh (Chinese) or char (any), or read chrF."
+        "finds hardly any: choose --bleu-tokenizer (bleu_tokenizer=) zh for Chinese, char for any, "
+        "or read chrF."
     ]
 
 

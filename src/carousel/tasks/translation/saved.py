@@ -12,7 +12,7 @@ from carousel.tasks.saved_values import expect, expect_plan, is_count
 from carousel.tasks.trained import RUN_FACTS
 from carousel.tasks.translation.plan import Plan
 
-UNKNOWN_LENGTH = 0  # subwords of the longest source, where a model was saved before they counted
+UNKNOWN_LENGTH = 0  # subwords of the longest sentence, where a model was saved before they counted
 ABOUT = (
     "source",
     "pairs",

@@ -104,7 +104,10 @@ def good_part(
 
 
 def check_sentences(
-    fitted: Fitted, texts: Iterable[Any], source: str, lines: Iterable[int] | None = None
+    fitted: Fitted,
+    texts: Iterable[Any],
+    source: str = SENTENCES,
+    lines: Iterable[int] | None = None,
 ) -> None:
     """Refuses the first of some texts that cannot be translated; see ``translated``."""
     numbers = itertools.count(1) if lines is None else lines
