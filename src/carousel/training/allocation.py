@@ -24,8 +24,9 @@ _OWN_WISHES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABL
 def freed_memory_kept() -> Iterator[None]:
     """Has the C library keep for the next step what this one frees; afterwards it is given back.
 
-    Does nothing where the library is not glibc, or the environment says what glibc should do. It
-    counts for the whole process, whose thresholds stay at the end where glibc's own adaptation ends.
+    Does nothing where the library is not glibc, or the environment says what glibc should do.
+    Counts for the whole process, whose thresholds stay in the end where glibc's own adaptation
+    would bring them.
     """
     library = _glibc()
     if library is None or any(name in os.environ for name in _OWN_WISHES):

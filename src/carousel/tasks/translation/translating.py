@@ -106,7 +106,7 @@ def good_part(
 def check_sentences(
     fitted: Fitted,
     texts: Iterable[Any],
-    source: str = SENTENCES,
+    source: str,
     lines: Iterable[int] | None = None,
 ) -> None:
     """Refuses the first of some texts that cannot be translated; see ``translated``."""
