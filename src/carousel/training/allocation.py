@@ -1,8 +1,8 @@
 """What the C library does with the memory that a training step gives back.
 
 The next step asks for the same blocks again. glibc returns large ones to the system, and the end of
-its heap where more than 64 MiB are free there, and gets them back page by page, each zeroed: on a
-CPU that is a tenth of the time of a small network with a large softmax.
+its heap where more than 64 MiB are free there, and gets them back page by page, each zeroed: 8 % of
+the time of a small translator's step on one core.
 """
 
 from __future__ import annotations
