@@ -94,6 +94,12 @@ _CLASSES: dict[str, tuple[type, ...]] = {
     TRANSLATION: (BeamOptions, EncodingOptions, PairOptions),
     SPEECH_RECOGNITION: (ListeningOptions, BrokenOptions),
 }
+# Under which name ``evaluate`` takes the first of these as an object.
+_MAIN = {
+    LANGUAGE_MODELING: "adaptation",
+    TRANSLATION: "search",
+    SPEECH_RECOGNITION: "listening",
+}
 _COUNTED = {
     FORECASTING: "forecasts",
     LANGUAGE_MODELING: "tokens",
@@ -139,21 +145,17 @@ def evaluate(
     chosen_device(device)  # refused before anything is read
     task = task_of(model)
     first, *rest = own_values(task, values, _CLASSES)
-    for made, own in zip(_CLASSES[task], (first, *rest), strict=True):
-        made(**own)  # what is out of range is refused before anything is read
+    # What is out of range is refused before anything is read.
+    main, *_ = [made(**own) for made, own in zip(_CLASSES[task], (first, *rest), strict=True)]
     check_ending("--plot", plot, PLOT_FORMATS[task])
     if target is not None and task != TRANSLATION:
         raise OptionError(f"a second file is for translation, got {target!r}; leave it out")
     chosen: dict[str, Any] = {name: value for own in rest for name, value in own.items()}
     given: Any = data if target is None else (data, target)
-    if task == LANGUAGE_MODELING:
-        chosen["adaptation"] = AdaptationOptions(**first)
-    elif task == TRANSLATION:
-        chosen["search"] = BeamOptions(**first)
-    elif task == SPEECH_RECOGNITION:
-        chosen["listening"] = ListeningOptions(**first)
-    else:
+    if task == FORECASTING:
         chosen = first
+    else:
+        chosen[_MAIN[task]] = main
     with counted(_COUNTED[task]) as progress:
         report = carousel.load(model).to(device).evaluate(given, **chosen, progress=progress)
     if plot is not None:

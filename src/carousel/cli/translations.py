@@ -177,11 +177,8 @@ def _standard_input() -> Any:
 
 
 def _incoming(encoding: str) -> Iterator[str]:
-    """Yields the lines of standard input as they come, divided as those of a file are."""
-    rest = ""
-    # Cut behind each byte of a line's end, which in UTF-16 may be half of one.
-    for text in text_files.decoded_bytes(_standard_input(), encoding, _STANDARD_INPUT):
-        *lines, rest = (rest + text).split("\n")
-        yield from lines
-    if rest:
-        yield rest
+    """Returns the lines of standard input as they come, divided as those of a file are."""
+    # The bytes are cut behind each that ends a line, which in UTF-16 may be half of one.
+    return text_files.divided(
+        text_files.decoded_bytes(_standard_input(), encoding, _STANDARD_INPUT)
+    )

@@ -119,14 +119,13 @@ class Pairs:
         kept: list[int] = []
         for row, texts in enumerate(zip(self.sources, self.targets, strict=True)):
             shorter, longer = sorted(len(text.split()) for text in texts)
-            pair = (plain(texts[0]), plain(texts[1]))
             if shorter == 0:
                 removed["empty"] += 1
             elif longer > longest:
                 removed["too long"] += 1
             elif longer + 1 > ratio * (shorter + 1):
                 removed["badly matched"] += 1
-            elif pair in seen:
+            elif (pair := (plain(texts[0]), plain(texts[1]))) in seen:
                 removed["duplicate"] += 1
             else:
                 seen.add(pair)

@@ -13,6 +13,7 @@ import io
 import itertools
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -164,7 +165,7 @@ def file_lines(path: str | Path, encoding: str) -> list[str]:
             f"expected one file, got {len(files)} ({files[0].name}, ...); join them first",
             source=path,
         )
-    lines = _divided("".join(decoded(files[0], encoding)))
+    lines = list(divided(decoded(files[0], encoding)))
     if not lines:
         raise DataError("the file is empty", source=path)
     return lines
@@ -172,14 +173,30 @@ def file_lines(path: str | Path, encoding: str) -> list[str]:
 
 def text_lines(text: str) -> list[str]:
     """Returns the lines of a text, which end where those of a file do; none of an empty text."""
-    return _divided(text.replace("\r\n", "\n").replace("\r", "\n"))
+    return list(divided([plain_ends(text)]))
 
 
-def _divided(text: str) -> list[str]:
-    lines = text.split("\n")
-    if not lines[-1]:  # behind the last line's end
-        lines.pop()
-    return lines
+def plain_ends(text: str) -> str:
+    """Returns a text whose lines end by "\\n" alone."""
+    return re.sub("\r\n?", "\n", text) if "\r" in text else text
+
+
+def divided(texts: Iterable[str]) -> Iterator[str]:
+    """Yields the lines of a text that comes in pieces, each as soon as it is whole.
+
+    Args:
+        texts: with lines that end by "\\n" alone; the last one may have no end.
+    """
+    parts: list[str] = []  # joined once, because a line may be long
+    for text in texts:
+        *whole, rest = text.split("\n")
+        for line in whole:
+            yield "".join([*parts, line]) if parts else line
+            parts.clear()
+        if rest:
+            parts.append(rest)
+    if parts:
+        yield "".join(parts)
 
 
 def json_value(text: str, kinds: tuple[type, ...], words: str, remedy: str, **place: Any) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,28 +189,17 @@ def _cut(document: str, **place: Any) -> Iterator[str]:
     """Yields a document that is in memory, in parts; its place is for a DataError."""
     if wrong := text_files.unreadable_signs(document):
         raise DataError(f"expected text, got {wrong} in it; delete it", **place)
-    if "\r" in document:
-        document = re.sub("\r\n?", "\n", document)
+    document = text_files.plain_ends(document)
     for begin in range(0, len(document), text_files.PIECE):
         yield document[begin : begin + text_files.PIECE]
 
 
 def _json_pieces(path: Path, encoding: str, field: str) -> Iterator[Piece]:
-    for number, line in enumerate(_lines(text_files.decoded(path, encoding)), start=1):
+    lines = text_files.divided(text_files.decoded(path, encoding))
+    for number, line in enumerate(lines, start=1):
         place = {"source": path, "line": number}
         if line.strip():
             yield from _joined(_cut(_document(line, field, place), **place), str(path))
-
-
-def _lines(texts: Iterable[str]) -> Iterator[str]:
-    parts: list[str] = []  # joined once, because a line may be long
-    for text in texts:
-        *whole, rest = text.split("\n")
-        for line in whole:
-            yield "".join([*parts, line])
-            parts = []
-        parts.append(rest)
-    yield "".join(parts)
 
 
 def _document(line: str, field: str, place: dict[str, Any]) -> str:

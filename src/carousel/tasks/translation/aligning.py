@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from carousel.data.pairs import Pairs
 from carousel.decoding.beam_search import Hypothesis
 from carousel.errors import DataError
-from carousel.tasks.translation.data import check_length, make_corpus
+from carousel.tasks.translation.data import make_corpus
 from carousel.tasks.translation.fitted import Fitted
 from carousel.tasks.translation.network import TranslationNetwork
 from carousel.tasks.translation.training import Batch, read_batch, whole_batches
-from carousel.tasks.translation.translating import unseen_characters
+from carousel.tasks.translation.translating import check_sentences, unseen_characters
 from carousel.tasks.translation.translation import Translation, make_translation
 
 
@@ -32,13 +32,9 @@ def aligned(fitted: Fitted, sources: Sequence[str], targets: Sequence[str]) -> l
             f"{len(targets)} translations; give as many"
         )
     pairs = Pairs.read(list(zip(sources, targets, strict=True)))
-    read_by = fitted.tokenizers
-    for what, tokenizer, texts in (
-        ("the sentences", read_by.source, pairs.sources),
-        ("their translations", read_by.target, pairs.targets),
-    ):
-        for line, text in enumerate(texts, start=1):
-            check_length(text, tokenizer, fitted.longest, source=what, line=line)
+    check_sentences(fitted, pairs.sources, "the sentences")
+    written = fitted.tokenizers.target
+    check_sentences(fitted, pairs.targets, "their translations", tokenizer=written)
     corpus = make_corpus(pairs, fitted.tokenizers)
     found: list[Translation | None] = [None] * len(pairs)
     for batch in whole_batches(corpus):

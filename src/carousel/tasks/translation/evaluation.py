@@ -13,13 +13,13 @@ from carousel.data.extras import import_extra
 from carousel.data.pairs import Pairs, plain
 from carousel.decoding.beam_search import BeamOptions
 from carousel.errors import DataError
-from carousel.tasks.translation.data import check_length, cleaned, make_corpus, open_pairs
+from carousel.tasks.translation.data import cleaned, make_corpus, open_pairs
 from carousel.tasks.translation.fitted import Fitted
 from carousel.tasks.translation.options import TranslationOptions
 from carousel.tasks.translation.report import Report, make_report
 from carousel.tasks.translation.search import search_words
 from carousel.tasks.translation.training import corpus_nats
-from carousel.tasks.translation.translating import translated
+from carousel.tasks.translation.translating import check_sentences, translated
 
 MODEL_NAME, WORD_BY_WORD, COPY = "this model", "word by word", "copy"
 
@@ -73,10 +73,9 @@ def evaluate_pairs(
 ) -> Report:
     """Translates the sources and scores the translations; see ``Translator.evaluate``."""
     import_extra("sacrebleu", "text")  # whose lack should be known before the work, not behind it
-    own, lines = fitted.tokenizers.target, pairs.lines.tolist()
-    for text, line in zip(pairs.targets, lines, strict=True):
-        place = {"source": f"the translations of {pairs.name}", "line": line}
-        check_length(text, own, fitted.longest, **place)
+    lines, target = pairs.lines.tolist(), fitted.tokenizers.target
+    name = f"the translations of {pairs.name}"
+    check_sentences(fitted, pairs.targets, name, lines, tokenizer=target)
     begun = time.perf_counter()
     found = translated(
         fitted,

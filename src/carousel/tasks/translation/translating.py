@@ -9,6 +9,7 @@ from typing import Any
 
 from carousel.data import text_files
 from carousel.data.pairs import plain
+from carousel.data.tokenizers import Tokenizer
 from carousel.decoding.beam_search import BeamOptions
 from carousel.errors import DataError, OptionError
 from carousel.tasks.translation.data import check_length, encode
@@ -97,7 +98,7 @@ def good_part(
     """
     for place, text in enumerate(texts):
         try:
-            _check(fitted, text, {"source": source, "line": first + place})
+            check_sentences(fitted, [text], source, [first + place])
         except DataError as error:
             return texts[:place], error
     return texts, None
@@ -108,11 +109,27 @@ def check_sentences(
     texts: Iterable[Any],
     source: str,
     lines: Iterable[int] | None = None,
+    *,
+    tokenizer: Tokenizer | None = None,
 ) -> None:
-    """Refuses the first of some texts that cannot be translated; see ``translated``."""
+    """Refuses the first of some texts that is no sentence to this model.
+
+    Args:
+        fitted: the trained translator.
+        texts: to translate, or translations.
+        source: what they are called in a message.
+        lines: their numbers there; by default from 1 on.
+        tokenizer: of their language; by default the source's.
+    """
+    tokenizer = fitted.tokenizers.source if tokenizer is None else tokenizer
     numbers = itertools.count(1) if lines is None else lines
     for number, text in zip(numbers, texts, strict=False):
-        _check(fitted, text, {"source": source, "line": number})
+        place: dict[str, Any] = {"source": source, "line": number}
+        if not isinstance(text, str):
+            raise DataError(f"expected text, got {repr(text)[:40]}; give a string", **place)
+        if wrong := text_files.unreadable_signs(text):
+            raise DataError(f"expected text, got {wrong} in it; delete it", **place)
+        check_length(text, tokenizer, fitted.longest, **place)
 
 
 def check_limit(max_tokens: Any) -> None:
@@ -128,11 +145,3 @@ def unseen_characters(text: str, known: str) -> str:
     """
     signs = "".join(text.split())
     return "".join(dict.fromkeys(sign for sign in signs if sign not in known))
-
-
-def _check(fitted: Fitted, text: Any, place: dict[str, Any]) -> None:
-    if not isinstance(text, str):
-        raise DataError(f"expected text, got {repr(text)[:40]}; give a string", **place)
-    if wrong := text_files.unreadable_signs(text):
-        raise DataError(f"expected text, got {wrong} in it; delete it", **place)
-    check_length(text, fitted.tokenizers.source, fitted.longest, **place)

@@ -126,9 +126,11 @@ def make_translation(
     source_words, source_owner = words_of_tokens(tokenizers.source, source_tokens)
     found: dict[str, Translation] = {}
     for hypothesis in hypotheses:
+        if len(found) == best:
+            break
         tokens = np.array(hypothesis.tokens, np.int64)
         text = plain(tokenizers.target.decode(tokens))
-        if text in found or len(found) == best:
+        if text in found:
             continue
         words, owner = words_of_tokens(tokenizers.target, tokens)
         assert hypothesis.attention is not None
