@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "denormals.h"
+
 #if defined(__unix__) || defined(__APPLE__)
 #include <dlfcn.h>
 #include <pthread.h>
@@ -26,13 +28,18 @@ void relax() {
 #endif
 }
 
+void take_part(Work work, void* context, Member member) {
+  const FlushedDenormals flushed;
+  work(context, member);
+}
+
 // Threads that sleep between calls. One team at a time: whoever comes meanwhile works alone.
 class Pool {
  public:
   void run(int wanted, Work work, void* context) {
     std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
     if (!turn.owns_lock() || wanted <= 1) {
-      work(context, {0, 1});
+      take_part(work, context, {0, 1});
       return;
     }
     {
@@ -45,7 +52,7 @@ class Pool {
       ++round_;
     }
     wake_.notify_all();
-    work(context, {0, wanted});
+    take_part(work, context, {0, wanted});
     std::unique_lock<std::mutex> hold(mutex_);
     done_.wait(hold, [this] { return left_ == 0; });
   }
@@ -79,7 +86,7 @@ class Pool {
         context = context_;
         count = count_;
       }
-      work(context, {index, count});
+      take_part(work, context, {index, count});
       std::lock_guard<std::mutex> hold(mutex_);
       if (--left_ == 0) done_.notify_one();
     }
@@ -171,7 +178,7 @@ void Barrier::wait(int members) {
 
 void run_team(int wanted, Work work, void* context) {
   if (wanted <= 1) {
-    work(context, {0, 1});
+    take_part(work, context, {0, 1});
     return;
   }
 #if defined(__unix__) || defined(__APPLE__)
@@ -183,7 +190,7 @@ void run_team(int wanted, Work work, void* context) {
     open_mp().parallel(
         [](void* p) {
           const Call& c = *static_cast<Call*>(p);
-          c.work(c.context, {open_mp().thread(), open_mp().threads()});
+          take_part(c.work, c.context, {open_mp().thread(), open_mp().threads()});
         },
         &call, static_cast<unsigned>(wanted), 0);
     return;

@@ -31,7 +31,7 @@ using Work = void (*)(void* context, Member member);
 
 // Runs work on at most `wanted` threads at once, the caller among them, and waits for them all. The
 // team may be smaller: where the system gives fewer, or where another thread of the process is
-// using them.
+// using them. Each works with denormal numbers as zeros; see denormals.h.
 void run_team(int wanted, Work work, void* context);
 
 // "OpenMP" or "own": what the next team would be made of.
