@@ -61,6 +61,7 @@ def measure(arguments: argparse.Namespace) -> Outcome:
     scored = part("val" if arguments.validation or arguments.quick else "test_2016_flickr")
     results: dict[str, float] = {}
     rows: list[list[str | float | int]] = []
+    further: list[Table] = []
     for name in names:
         model = _model(name, part, kept, arguments)
         if arguments.fit:
@@ -83,17 +84,23 @@ def measure(arguments: argparse.Namespace) -> Outcome:
             ]
         )
         if name == "en_de":
-            results["bleu_word_by_word"] = round(report.bleu["word by word"].value, 2)
-            results["sentences_per_second"] = round(_speed(model, scored[0]), 1)
+            own = {
+                "bleu_word_by_word": round(report.bleu["word by word"].value, 2),
+                "sentences_per_second": round(_speed(model, scored[0]), 1),
+            }
             if not arguments.validation and not arguments.quick:
-                results["alignment_accuracy"] = round(_alignment(model, scored), 1)
+                own["alignment_accuracy"] = round(_alignment(model, scored), 1)
+            results |= own
+            columns = ["of en_de", "result"]
+            values: list[list[str | float | int]] = [[key, value] for key, value in own.items()]
+            further.append(Table(title="What else was measured", columns=columns, rows=values))
     columns = ["model", "BLEU", "from", "to", "chrF", "perplexity", "minutes"]
     table = Table(title="Test, with 95 % intervals", columns=columns, rows=rows)
     return Outcome(
         results=results,
         columns=columns,
         rows=rows,
-        tables=[table],
+        tables=[table, *further],
         partial=bool(arguments.fit or arguments.validation or arguments.quick),
         part=arguments.only is not None,
     )

@@ -11,7 +11,7 @@
 namespace carousel {
 
 // In this thread, as long as the object lives; then the thread has its old mode again, which is
-// PyTorch's or the user's. Other processors than x86 keep denormal numbers, and their speed.
+// PyTorch's or the user's. Other processors than x86-64 keep denormal numbers, and their speed.
 class FlushedDenormals {
  public:
 #if defined(__x86_64__) || defined(_M_X64)

@@ -9,10 +9,13 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import _alignment
 import _harness
 import _results
+from carousel.tasks.translation import Translation
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = [
@@ -230,6 +233,33 @@ def test_the_page_is_made_of_the_records(tmp_path: Path) -> None:
     assert "| `import_seconds_beyond_torch` | 0.00123 |" in text
     assert "What `import carousel` costs beyond `import torch`" in text
     assert "a CPU, 2 cores, 4.0 GiB" in text
+
+
+def test_attention_is_held_to_an_alignment_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "links.txt").write_text("# a note\n1: 0=0 1=1,2\n21: 0=1 2=0\n")
+    links = _alignment.read_links(tmp_path / "links.txt")
+    assert links == {1: {0: {0}, 1: {1, 2}}, 21: {0: {1}, 2: {0}}}
+
+    def one(*attention: tuple[float, ...]) -> Translation:
+        return Translation(
+            source="",
+            text="",
+            score=0.0,
+            log_probability=0.0,
+            complete=True,
+            source_words=["w"] * len(attention[0]),
+            words=["w"] * len(attention),
+            attention=np.array(attention),
+        )
+
+    # Right but for the first word of the second sentence; its word 1 is aligned to nothing.
+    found = [
+        one((0.5, 0.3, 0.2), (0.1, 0.2, 0.7)),
+        one((0.6, 0.4), (0.5, 0.5), (0.9, 0.1)),
+    ]
+    assert _alignment.share_right(found, links) == (75.0, 4)
+    with pytest.raises(AssertionError, match="the words are cut otherwise"):
+        _alignment.share_right([found[0], one((0.6, 0.4))], links)
 
 
 def test_nobody_typed_a_result() -> None:

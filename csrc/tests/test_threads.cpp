@@ -1,10 +1,13 @@
-// Teams of threads and their barrier: every member once, concurrent callers, forks, both kinds.
+// Teams of threads and their barrier: every member once, concurrent callers, forks, both kinds, and
+// how their threads round.
 #include "threads.h"
 
+#include <cfloat>
 #include <thread>
 #include <vector>
 
 #include "check.h"
+#include "denormals.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <dlfcn.h>
@@ -82,6 +85,28 @@ void test_size_is_had(int wanted) {
   check(team.count[0] == wanted, "alone, and yet a team of %d, wanted %d", team.count[0], wanted);
 }
 
+// Half of the least normal number, computed when asked: 0 where such numbers count as 0.
+float half_of_the_least() {
+  volatile float least = FLT_MIN;
+  return least * 0.5f;
+}
+
+void test_denormals(int wanted) {
+  float found[kMost];
+  for (float& value : found) value = -1;
+  carousel::run_team(
+      wanted,
+      [](void* context, Member member) {
+        static_cast<float*>(context)[member.index] = half_of_the_least();
+      },
+      found);
+  const float expected = carousel::FlushedDenormals::kWorks ? 0.0f : FLT_MIN / 2;
+  check(found[0] == expected, "the caller works with denormal numbers");
+  for (int k = 1; k < kMost; ++k)
+    check(found[k] == expected || found[k] == -1, "member %d works with denormal numbers", k);
+  check(half_of_the_least() > 0, "a team of %d leaves its caller without denormal numbers", wanted);
+}
+
 void test_concurrent_callers() {
   std::vector<std::thread> callers;
   for (int k = 0; k < 4; ++k)
@@ -145,6 +170,15 @@ void with_open_mp() {
   check(carousel::team_kind()[0] == 'O', "OpenMP is there and not used");
   test_sizes();
   test_size_is_had(3);
+  test_denormals(3);
+  // The threads of OpenMP are PyTorch's, who may want such numbers.
+  float after[kMost] = {};
+  using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
+  const auto parallel = reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
+  static int (*const thread)() =
+      reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_thread_num"));
+  parallel([](void* p) { static_cast<float*>(p)[thread()] = half_of_the_least(); }, after, 3, 0);
+  for (int k = 0; k < 3; ++k) check(after[k] > 0, "thread %d lost its denormal numbers", k);
   test_concurrent_callers();
   test_forks();
 #endif
@@ -162,6 +196,7 @@ int main() {
   check(carousel::team_kind()[0] == 'o', "OpenMP is used, though nothing loaded it");
   test_sizes();
   test_size_is_had(4);
+  for (const int wanted : {1, 2, 4}) test_denormals(wanted);
   test_concurrent_callers();
 #if defined(__unix__) || defined(__APPLE__)
   test_forks();

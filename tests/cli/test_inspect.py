@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.cli.small_models import saved_model
+from tests.cli.standard_input import typed
 from tests.cli.test_language_modeling import lines_of, refused
 from tests.cli.test_waiting import Terminal
 from tests.tasks.forecasting.small_data import csv_lines
@@ -133,8 +133,12 @@ def test_a_text_may_come_from_standard_input(
 ) -> None:
     case = cases[task]
     for end in ("", "\n"):  # as echo ends a line
-        monkeypatch.setattr("sys.stdin", io.StringIO(case.input + end))
-        assert lines_of(capsys, "inspect", case.model, "-") == f"{case.seen().summary()}\n"
+        for mark in ("", "\ufeff"):
+            typed(monkeypatch, (mark + case.input + end).encode())
+            assert lines_of(capsys, "inspect", case.model, "-") == f"{case.seen().summary()}\n"
+    typed(monkeypatch, b"the caf\xe9\n")
+    message = refused(capsys, "inspect", case.model, "-")
+    assert "standard input, line 1: expected text in utf-8, got the byte 0xe9" in message
     monkeypatch.setattr("sys.stdin", None)
     assert "standard input is closed" in refused(capsys, "inspect", case.model, "-")
 

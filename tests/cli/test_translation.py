@@ -25,8 +25,10 @@ from tests.tasks.translation.small_translators import (
 
 import carousel
 from carousel.cli import main
+from carousel.errors import OutputError
 from carousel.tasks import resampling
 from carousel.tasks.translation import Translator
+from carousel.tasks.translation.report import Report
 
 SIZES = {"embedding-size": 8, "hidden-size": 8, "encoder-layers": 1, "decoder-layers": 1}
 SIZES |= {"vocabulary-size": 300, "guided-alignment": 0.0}
@@ -77,6 +79,9 @@ def test_fit_says_what_came_of_it(folder: Path, tmp_path: Path, capsys: Out) -> 
     assert fit(tmp_path / "m", one, other, "--holdout", "0", "--force") == 0
     said = capsys.readouterr().err
     assert f"next: carousel evaluate {tmp_path / 'm'} SOURCE TARGET, new to the model\n" in said
+    assert fit(tmp_path / "m", one, other, "--holdout", "0", "--reverse", "--force") == 0
+    said = capsys.readouterr().err
+    assert f"next: carousel evaluate {tmp_path / 'm'} TARGET SOURCE, new to the model\n" in said
     table_path = tmp_path / "a b.tsv"
     table_path.write_text(table(PAIRS), encoding="utf-8")
     assert fit(tmp_path / "m", str(table_path), "--force") == 0
@@ -318,6 +323,21 @@ def test_evaluate_draws(folder: Path, tmp_path: Path, capsys: Out) -> None:
     assert "--force" in refused(capsys, *words, str(tmp_path / "p.png"))
     assert (tmp_path / "p.png").read_bytes() == before
     lines_of(capsys, *words, str(tmp_path / "p.png"), "--force")
+
+
+def test_a_picture_that_cannot_be_written_costs_no_report(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    def fails(self: Report, path: Path) -> Path:
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(Report, "plot", fails)
+    words = ["evaluate", str(folder / "m"), str(folder / "b.tsv"), "--beam", "1"]
+    capsys.readouterr()
+    assert main([*words, "--plot", str(tmp_path / "p.png")]) == 2
+    captured = capsys.readouterr()
+    assert "Perplexity of a target token" in captured.out
+    assert "the disk is full" in captured.err
 
 
 def test_at_a_terminal_evaluate_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -10,9 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cli.standard_input import typed
 from tests.cli.test_language_modeling import lines_of, refused
 from tests.cli.test_waiting import opened
-from tests.tasks.translation.small_translators import OTHER, taught_translator
+from tests.tasks.translation.small_translators import (
+    OTHER,
+    PAIRS,
+    QUICK,
+    SMALL,
+    taught_translator,
+)
 
 from carousel.cli import main
 from carousel.tasks.translation import Translator
@@ -37,10 +43,6 @@ def sentences(tmp_path: Path) -> str:
 
 def written(*lines: str) -> str:
     return "".join(f"{line}\n" for line in taught_translator().translate(list(lines)))
-
-
-def typed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
 
 
 def test_each_line_of_a_file_has_its_line(model: str, sentences: str, capsys: Out) -> None:
@@ -297,6 +299,34 @@ def test_another_encoding(
     assert "standard input, line 1: expected text in utf-16, got the byte 0x61" in refused(
         capsys, "predict", model, "--encoding", "utf-16"
     )
+
+
+def test_files_and_standard_input_are_read_as_those_of_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    (tmp_path / "a.tsv").write_bytes("".join(f"{a}é\t{b}\n" for a, b in PAIRS).encode("cp1252"))
+    taught = Translator(**SMALL, encoding="cp1252").fit(tmp_path / "a.tsv", run=QUICK)
+    model = str(taught.save(tmp_path / "m"))
+    content = "the caté.\n".encode("cp1252")
+    (tmp_path / "in.txt").write_bytes(content)
+    wanted = f"{taught.translate('the caté.')}\n"
+    assert lines_of(capsys, "predict", model, str(tmp_path / "in.txt")) == wanted
+    typed(monkeypatch, content)
+    assert lines_of(capsys, "predict", model) == wanted
+    typed(monkeypatch, "the caté.\n".encode())
+    assert lines_of(capsys, "predict", model, "--encoding", "utf-8") == wanted
+
+
+def test_translations_that_were_cut_are_counted(model: str, sentences: str, capsys: Out) -> None:
+    capsys.readouterr()
+    one = ["--max-tokens", "1", "--beam", "1"]
+    assert main(["predict", model, sentences, *one]) == 0
+    words = "did not end and were cut at the limit; --max-tokens raises it"
+    assert capsys.readouterr().err == f"carousel: warning: 5 translations {words}\n"
+    assert main(["predict", model, "--text", SOURCES[0], *one]) == 0
+    assert "warning: 1 translation did not end and was cut" in capsys.readouterr().err
+    assert main(["predict", model, sentences]) == 0
+    assert capsys.readouterr().err == ""
 
 
 REFUSED: list[tuple[list[str], str]] = [

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.cli.standard_input import typed
 from tests.tasks.language_modeling.small_texts import OTHER, small_model
 
 from carousel.cli import main
@@ -22,10 +23,17 @@ def model(tmp_path: Path) -> Path:
 def test_a_prompt_may_come_in_on_standard_input(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat"))
+    typed(monkeypatch, b"the cat")
     assert main(["predict", str(model), "-", "--max-tokens", "5"]) == 0
     written = small_model().generate("the cat", max_tokens=5)
     assert capsys.readouterr().out == f"the cat{written}\n"
+    typed(monkeypatch, b"the cat\n\xff")
+    assert main(["predict", str(model), "-", "--max-tokens", "5"]) == 2
+    message = capsys.readouterr().err
+    assert "standard input, line 2: expected text in utf-8, got the byte 0xff" in message
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["predict", str(model), "-"]) == 2
+    assert "standard input is closed; give INPUT itself" in capsys.readouterr().err
 
 
 class Full(io.StringIO):

@@ -120,6 +120,13 @@ def test_files_that_are_not_pairs_are_refused(
     assert re.search(words, message)
 
 
+def test_lines_of_blanks_alone_are_no_pairs(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("a\tb\n   \n\n\t\nc\td\n")
+    found = Pairs.read(tmp_path / "a.tsv")
+    assert together(found) == [("a", "b"), ("", ""), ("c", "d")]
+    assert found.lines.tolist() == [1, 4, 5]
+
+
 def test_other_places_are_refused(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / f"{name}.txt").write_text("a\tb\n")
@@ -175,6 +182,10 @@ def test_each_reason_removes_its_pairs() -> None:
     assert again.removed == {"empty": 3, "too long": 2, "badly matched": 2, "duplicate": 2}
     assert len(found) == 4
     assert len(Pairs.read([("a " * 200, "漢")]).cleaned(ratio=math.inf)) == 1
+    # A side may be too long without a blank in it.
+    letters = Pairs.read([("漢" * 100, "字"), ("漢" * 101, "字"), ("字", "漢" * 101)])
+    assert letters.cleaned(longest=5).lines.tolist() == [1]
+    assert letters.cleaned(longest=5).removed["too long"] == 2
 
 
 @given(pairs=PAIRS, longest=st.integers(1, 3), ratio=st.floats(1, 3))

@@ -246,6 +246,36 @@ def test_a_beam_as_wide_as_the_search_finds_the_best_of_all(
         same(pool, every[:2])
 
 
+def test_lengths_that_nobody_expects_are_not_waited_for() -> None:
+    """One that ended at once has -1; one that never ends loses 0.01 a token."""
+
+    def steps(expected: list[int] | None) -> int:
+        asked = 0
+
+        def step(last: Tensor, state: None) -> Step:
+            nonlocal asked
+            asked += 1
+            scores = torch.tensor([[-0.01, -1.0 if asked == 1 else -math.inf]])
+            return Step(scores.expand(len(last), -1), state)
+
+        ((found,),) = beam_search(
+            step,
+            None,
+            start=0,
+            end=1,
+            limits=torch.tensor([500]),
+            reorder=lambda state, rows: state,
+            options=BeamOptions(beam=2, no_repeat=0),
+            expected=None if expected is None else torch.tensor(expected),
+        )
+        assert (found.tokens, found.ended, found.score) == ([], True, -1.0)
+        return asked
+
+    assert steps(None) == 500  # as -5 / ((5 + 500) / 6) is still above -1
+    assert 250 <= steps([10]) <= 252  # -2.5 / ((5 + 10) / 6)
+    assert steps([501]) == 500  # no more than the limit
+
+
 def test_a_beam_of_one_takes_the_most_likely_token() -> None:
     tables = Tables(0, 20, 5)
     limits = [*range(1, 21)]

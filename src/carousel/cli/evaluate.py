@@ -24,6 +24,7 @@ from carousel.cli.places import (
     check_place,
 )
 from carousel.cli.waiting import counted
+from carousel.data.extras import import_extra
 from carousel.decoding.beam_search import BeamOptions
 from carousel.errors import OptionError
 from carousel.options import option, options
@@ -60,6 +61,8 @@ class FieldOptions:
 @options
 class PairOptions:
     """Where in a file a translator's pairs stand, by default as in training, and what BLEU counts.
+
+    Which side is translated, ``reverse``, is the model's.
 
     Raises:
         OptionError: for an unknown tokenizer.
@@ -100,6 +103,12 @@ _MAIN = {
     TRANSLATION: "search",
     SPEECH_RECOGNITION: "listening",
 }
+_EXTRAS = {
+    FORECASTING: "forecasting",
+    LANGUAGE_MODELING: "text",
+    TRANSLATION: "text",
+    SPEECH_RECOGNITION: "speech",
+}
 _COUNTED = {
     FORECASTING: "forecasts",
     LANGUAGE_MODELING: "tokens",
@@ -128,7 +137,10 @@ def evaluate(
     ],
     target: Annotated[
         str | None,
-        Parameter(help="of a translator: file with the translations, where DATA has the sources"),
+        Parameter(
+            help="of a translator: file with the other side of each pair, where DATA has one, in "
+            "the order of the training"
+        ),
     ] = None,
     /,
     *,
@@ -148,6 +160,8 @@ def evaluate(
     # What is out of range is refused before anything is read.
     main, *_ = [made(**own) for made, own in zip(_CLASSES[task], (first, *rest), strict=True)]
     check_ending("--plot", plot, PLOT_FORMATS[task])
+    if plot is not None:
+        import_extra("matplotlib", _EXTRAS[task])  # whose lack should be known before the work
     if target is not None and task != TRANSLATION:
         raise OptionError(f"a second file is for translation, got {target!r}; leave it out")
     chosen: dict[str, Any] = {name: value for own in rest for name, value in own.items()}
@@ -158,9 +172,10 @@ def evaluate(
         chosen[_MAIN[task]] = main
     with counted(_COUNTED[task]) as progress:
         report = carousel.load(model).to(device).evaluate(given, **chosen, progress=progress)
+    # Before the picture: what keeps that from being written keeps the scores from nobody.
+    print(json.dumps(_json_values(report.to_dict()), allow_nan=False) if json_ else report)
     if plot is not None:
         report.plot(plot)
-    print(json.dumps(_json_values(report.to_dict()), allow_nan=False) if json_ else report)
 
 
 def _json_values(value: Any) -> Any:

@@ -110,7 +110,7 @@ def fit_translation(
     ],
     target: Annotated[
         str | None,
-        Parameter(help="the file with the targets, line by line, where DATA has the sources"),
+        Parameter(help="the file with the other side of each pair, line by line; see --reverse"),
     ] = None,
     /,
     *,
@@ -221,7 +221,9 @@ def _next_command(out: Path, data: str | tuple[str, str], options: Any) -> str:
     given = (data,) if isinstance(data, str) else data
     if options.holdout == 0:
         words = shlex.join(["carousel", "evaluate", str(out)])
-        return f"{words} {'SOURCE TARGET' if len(given) > 1 else 'DATA'}, new to the model"
+        # Files keep the order that they had.
+        pair = "TARGET SOURCE" if getattr(options, "reverse", False) else "SOURCE TARGET"
+        return f"{words} {pair if len(given) > 1 else 'DATA'}, new to the model"
     return shlex.join(["carousel", "evaluate", str(out), *given])
 
 

@@ -24,10 +24,11 @@ from carousel.cli.places import (
     check_ending,
     check_place,
 )
+from carousel.cli.standard_input import incoming_text
 from carousel.data.extras import import_extra
 from carousel.data.pictures import FORMATS
 from carousel.data.storage import write_atomically
-from carousel.errors import DataError, OptionError
+from carousel.errors import OptionError
 from carousel.inspection.figures import FIGURES, FigureOptions
 from carousel.inspection.inspection import PAGE_FORMATS, Inspection
 from carousel.options import option, options
@@ -244,14 +245,11 @@ def _given(task: str, input: str | None, name: str) -> str | None:
             return None
         raise OptionError(f"inspect with a model for {task} needs {name}: {_INPUTS[task]}")
     if task in (LANGUAGE_MODELING, TRANSLATION):
-        return _standard_input() if input == "-" else input
+        if input != "-":
+            return input
+        # Which ends the line, and is no part of the text.
+        return incoming_text("give INPUT itself").removesuffix("\n")
     return os.path.expanduser(input)
-
-
-def _standard_input() -> str:
-    if sys.stdin is None:
-        raise DataError("standard input is closed; give INPUT itself")
-    return sys.stdin.read().removesuffix("\n")  # which ends the line, and is no part of the text
 
 
 def _takes_color() -> bool:

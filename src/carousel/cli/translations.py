@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from carousel.cli.places import PLOT_FORMATS, TRANSLATION, check_ending
+from carousel.cli.standard_input import STANDARD_INPUT, incoming_lines
 from carousel.cli.waiting import counted
 from carousel.data import text_files
 from carousel.data.storage import write_atomically
@@ -20,7 +21,6 @@ from carousel.options import option, options
 
 _SHOWN = 10  # unseen characters that a warning names
 _WARNED = 5  # lines with such that are named one by one
-_STANDARD_INPUT = "standard input"
 
 
 @options
@@ -52,20 +52,25 @@ def translate(
         raise OptionError(f"--text is the text itself, which {other} is not for; leave one out")
     if max_tokens == 0:
         raise OptionError("--max-tokens 0 would write nothing; give more, or leave it out")
-    encoding = text_files.known_encoding("utf-8" if encoding is None else encoding)
+    if encoding is not None:
+        text_files.known_encoding(encoding)  # what is wrong is refused before the model is read
+    if input not in (None, "-"):
+        text_files.found_files(os.path.expanduser(input))
+    translator = carousel.load(model).to(device)
+    encoding = text_files.known_encoding(encoding or translator.options.encoding)
     lines: Iterable[str]
     source, piped = "--text", False
     if chosen.text is not None:
         lines = text_files.text_lines(chosen.text) or [""]
     elif input in (None, "-"):
-        lines, source, piped = _incoming(encoding), _STANDARD_INPUT, True
+        lines = incoming_lines(encoding, "give INPUT, or --text")
+        source, piped = STANDARD_INPUT, True
     else:
         assert input is not None
         source = os.path.expanduser(input)
         lines = text_files.file_lines(source, encoding)
     if plot is not None:
         lines = _only_line(lines)
-    translator = carousel.load(model).to(device)
     total = len(lines) if isinstance(lines, list) else 0
     # Between lines on a terminal a bar would be in the way; of what is typed nobody knows the end.
     is_counted = total > 1 and (out is not None or not sys.stdout.isatty())
@@ -75,11 +80,10 @@ def translate(
     try:
         with (
             counted("sentences") if is_counted else contextlib.nullcontext() as progress,
-            _guesses(all_of_them=not total) as warn,
+            _warnings(all_of_them=not total) as warn,
         ):
             for number, last in enumerate(found, start=1):
-                if last.unseen:
-                    warn(number, last.unseen)
+                warn(number, last)
                 text = _shown(number, last, search, as_json=as_json)
                 if out is not None:
                     written.append(text)
@@ -117,36 +121,47 @@ def _shown(number: int, one: Any, beam: BeamOptions, *, as_json: bool) -> str:
 
 
 @contextlib.contextmanager
-def _guesses(all_of_them: bool) -> Iterator[Callable[[int, str], None]]:
-    """Warns of lines with characters that training lacked, and at the end says how many more."""
-    guessed = 0
+def _warnings(all_of_them: bool) -> Iterator[Callable[[int, Any], None]]:
+    """Warns of translations that may be none, and at the end says how many more there are.
 
-    def warn(number: int, unseen: str) -> None:
-        nonlocal guessed
-        guessed += 1
-        if all_of_them or guessed <= _WARNED:
-            _warn(number, unseen)
+    What did not end is counted only: its text says it.
+    """
+    guessed = cut = 0
+
+    def look(number: int, one: Any) -> None:
+        nonlocal guessed, cut
+        cut += not one.complete
+        if one.unseen:
+            guessed += 1
+            if all_of_them or guessed <= _WARNED:
+                _warn_of_unseen(number, one.unseen)
 
     try:
-        yield warn
+        yield look
     finally:
         more = 0 if all_of_them else guessed - _WARNED
         if more > 0:
-            print(
-                f"carousel: warning: {more:,} more {'line has' if more == 1 else 'lines have'} "
-                f"characters that the training sentences never had",
-                file=sys.stderr,
+            _warn(
+                f"{more:,} more {'line has' if more == 1 else 'lines have'} characters that the "
+                f"training sentences never had"
+            )
+        if cut:
+            _warn(
+                f"{cut:,} {'translation' if cut == 1 else 'translations'} did not end and "
+                f"{'was' if cut == 1 else 'were'} cut at the limit; --max-tokens raises it"
             )
 
 
-def _warn(number: int, unseen: str) -> None:
+def _warn(words: str) -> None:
+    print(f"carousel: warning: {words}", file=sys.stderr)
+
+
+def _warn_of_unseen(number: int, unseen: str) -> None:
     # What cannot be printed may be an order to the terminal.
     signs = [c if c.isprintable() else f"U+{ord(c):04X}" for c in unseen[:_SHOWN]]
     shown = " ".join(signs) + (" ..." if len(unseen) > _SHOWN else "")
-    print(
-        f"carousel: warning: line {number}: the training sentences never had {shown}; what is "
-        f"made of them is a guess",
-        file=sys.stderr,
+    _warn(
+        f"line {number}: the training sentences never had {shown}; what is made of them is a guess"
     )
 
 
@@ -160,25 +175,3 @@ def _only_line(lines: Iterable[str]) -> list[str]:
     if not some or not some[0].split():
         raise OptionError("--plot draws one sentence, got none; give one line, or --text")
     return some
-
-
-def _standard_input() -> Any:
-    """Returns standard input's bytes, through a reader of our own where it has a descriptor.
-
-    The thread that waits for a line may do so when the program ends; Python would want the lock of
-    ``sys.stdin`` then, which that thread holds, and abort.
-    """
-    if sys.stdin is None:
-        raise DataError("standard input is closed; give INPUT, or --text")
-    try:
-        return open(sys.stdin.fileno(), "rb", closefd=False)
-    except OSError:  # no descriptor
-        return sys.stdin.buffer
-
-
-def _incoming(encoding: str) -> Iterator[str]:
-    """Returns the lines of standard input as they come, divided as those of a file are."""
-    # The bytes are cut behind each that ends a line, which in UTF-16 may be half of one.
-    return text_files.divided(
-        text_files.decoded_bytes(_standard_input(), encoding, _STANDARD_INPUT)
-    )

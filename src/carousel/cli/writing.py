@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from carousel.cli.standard_input import incoming_text
 from carousel.data.storage import write_atomically
 from carousel.decoding.sampling import SamplingOptions
 from carousel.errors import OptionError
@@ -44,7 +45,7 @@ def write(
     most = _MOST if max_tokens is None else max_tokens
     if most == 0 and (out is not None or as_json):
         raise OptionError("--max-tokens 0 has no end, which only a terminal or pipe can take")
-    prompt = sys.stdin.read() if input == "-" else input or ""
+    prompt = incoming_text("give INPUT itself") if input == "-" else input or ""
     language_model = carousel.load(model).to(device)
     if chosen.ngram_weight is not None:
         language_model.ngram_weight = chosen.ngram_weight

@@ -22,6 +22,7 @@ from carousel.data.batching import derived_seed
 from carousel.errors import DataError, OptionError, unknown_name
 
 REASONS = ("empty", "too long", "badly matched", "duplicate")
+_LETTERS = 20  # of a word, on average, above which a side is too long too
 
 
 def plain(text: str) -> str:
@@ -98,8 +99,9 @@ class Pairs:
             (words of the longer + 1) / (words of the shorter + 1) ≤ ratio
 
         A pair is removed as "empty" if either side has no word, as "too long" if either has more
-        than ``longest``, as "badly matched" by the formula, and as "duplicate" if the same two
-        sentences came before, blanks aside; it counts under the first of these.
+        than ``longest`` or 20 characters for each of so many, as "badly matched" by the formula,
+        and as "duplicate" if the same two sentences came before, blanks aside; it counts under the
+        first of these.
 
         Args:
             longest: most words of a side. A word is what stands between spaces.
@@ -121,7 +123,7 @@ class Pairs:
             shorter, longer = sorted(len(text.split()) for text in texts)
             if shorter == 0:
                 removed["empty"] += 1
-            elif longer > longest:
+            elif longer > longest or max(map(len, texts)) > _LETTERS * longest:
                 removed["too long"] += 1
             elif longer + 1 > ratio * (shorter + 1):
                 removed["badly matched"] += 1
@@ -231,7 +233,7 @@ def _file_rows(
             if line.strip():
                 one, other = _json_pair(line, fields, place)
                 yield number, one, other
-        elif line:
+        elif line.strip(" "):
             columns = line.split("\t", maxsplit=2)
             if len(columns) < 2:
                 raise DataError(

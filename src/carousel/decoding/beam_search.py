@@ -115,6 +115,7 @@ def beam_search(
     reorder: Callable[[Any, Int[Tensor, " N"]], Any],
     options: BeamOptions,
     forbidden: Sequence[int] = (),
+    expected: Int[Tensor, " B"] | None = None,
 ) -> list[list[Hypothesis]]:
     """Finds the best sequences of each sentence, whichever others are in the batch.
 
@@ -135,6 +136,8 @@ def beam_search(
         reorder: returns the state of the given rows, of which some may come twice and some not.
         options: the width of the beam, and the ranking.
         forbidden: tokens that are never taken.
+        expected: the most tokens that are reckoned with once ``options.best`` have ended; by
+            default the limits, so that none is overlooked. It bounds the time of limits far above.
 
     Returns:
         For each sentence at most ``options.best``, distinct: those that ended by their score, then
@@ -153,7 +156,8 @@ def beam_search(
             f"expected limits of at least 1 token, got {int(limits.min())} for sentence "
             f"{int(limits.argmin())}; raise it, or leave the sentence out"
         )
-    search = _Search(limits.cpu(), end, options, list(forbidden))
+    usual = limits if expected is None else torch.minimum(limits, expected)
+    search = _Search(limits.cpu(), usual.cpu(), end, options, list(forbidden))
     last = torch.full_like(limits, start, dtype=torch.long)
     while len(last):
         log_probs, state, attention = step(last, state)
@@ -181,7 +185,7 @@ class _Search:
     """
 
     def __init__(
-        self, limits: Int[Tensor, " B"], end: int, chosen: BeamOptions, forbidden: list[int]
+        self, limits: Tensor, usual: Tensor, end: int, chosen: BeamOptions, forbidden: list[int]
     ) -> None:
         self.options, self.end = chosen, end
         self.forbidden = torch.tensor(forbidden, dtype=torch.long)
@@ -189,11 +193,11 @@ class _Search:
         # Greedy search keeps no second: its first end is its last.
         self.width = 2 * chosen.beam if chosen.beam > 1 else 1
         self.pools: list[list[_Finished]] = [[] for _ in limits]
-        # Of each sentence still going: its number, its limit, the length penalty there, and the
-        # score that a new hypothesis has to exceed, -inf until `best` have ended.
+        # Of each sentence still going: its number, its limit, the length penalty at the usual one,
+        # and the score that a new hypothesis has to exceed, -inf until `best` have ended.
         self.sentences = torch.arange(len(limits))
         self.limits = limits
-        penalties = [self._length_penalty(limit) for limit in limits.tolist()]
+        penalties = [self._length_penalty(length) for length in usual.tolist()]
         self.longest = torch.tensor(penalties, dtype=torch.float64)
         self.worst = torch.full((len(limits),), -math.inf, dtype=torch.float64)
         # Of each row: log P, its tokens, and the attended rows it came through.
@@ -231,9 +235,9 @@ class _Search:
         self._finish(cut[:, None] & ~free, total, rows, ended=False, last=tokens)
 
         # The bound: however a hypothesis goes on, its log P does not rise, its length penalty is at
-        # most that of the limit, and coverage adds nothing above 0. As log P is not above 0, its
-        # score will be at most (log P now) / (penalty of the limit); rounding keeps the order. Of
-        # equals the one that ended first stays, so that what reaches the worst does not beat it.
+        # most that of the expected length, if it gets no longer, and coverage adds nothing. So its
+        # score, as log P is not above 0, will be at most (log P now) / (that penalty); rounding
+        # keeps the order. Of equals the one that ended first stays: what reaches is not better.
         going = ~cut & (total[:, 0].double() / self.longest > self.worst)
         self.sentences, self.limits = self.sentences[going], self.limits[going]
         self.longest, self.worst, self.total = self.longest[going], self.worst[going], total[going]

@@ -26,7 +26,8 @@ def test_the_card_of_either_vocabulary(shared: bool) -> None:
     card, about, own = model.card, model._ready("look").about, model.tokenizers
     assert card.startswith("# Translator\n")
     parameters = sum(p.numel() for p in model.network.parameters())
-    assert "\n1 bidirectional LSTM layer that reads and 1 that writes, of 8 cells; " in card
+    sizes = "of 4 cells in each direction and of 8; "
+    assert f"\n1 bidirectional LSTM layer that reads and 1 that writes, {sizes}" in card
     assert f"{parameters:,} parameters in all" in card
     assert f"(torch {torch.__version__})" in card
     assert "It translates the first side to the second, over" in card

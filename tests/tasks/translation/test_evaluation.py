@@ -32,6 +32,7 @@ from carousel.tasks.translation.evaluation import (
     COPY,
     MODEL_NAME,
     WORD_BY_WORD,
+    Scored,
     evaluate_pairs,
     pairs_to_score,
 )
@@ -49,7 +50,7 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resampling, "RESAMPLES", 40)
 
 
-def chosen(model: Translator, data: Any) -> tuple[Pairs, str, tuple[str, ...]]:
+def chosen(model: Translator, data: Any) -> Scored:
     return pairs_to_score(model._ready("look"), data, model.options)
 
 
@@ -64,23 +65,23 @@ def together(pairs: Pairs) -> list[Pair]:
 
 
 def test_of_the_very_pairs_the_holdout_is_scored() -> None:
-    found, scope, notes = chosen(small_translator(), PAIRS)
+    found, scope, notes, seen = chosen(small_translator(), PAIRS)
     assert together(found) == holdout(PAIRS)
     assert [PAIRS[line - 1] for line in found.lines] == together(found)
     assert scope == f"{len(found)} pairs of a list of 100 pairs that fitting has not seen"
-    assert notes == ()
+    assert (notes, seen) == ((), 0)
 
 
 def test_the_holdout_is_cleaned_as_the_others_were() -> None:
     model = fitted(BLEMISHED)
-    found, scope, notes = chosen(model, BLEMISHED)
+    found, scope, notes, seen = chosen(model, BLEMISHED)
     assert together(found) == holdout(PAIRS)
     assert "pairs of a list of 108 pairs that fitting has not seen" in scope
-    assert notes == ()
+    assert (notes, seen) == ((), 0)
 
 
 def test_the_very_pairs_are_known_in_whatever_file(tmp_path: Any) -> None:
-    found, scope, _ = chosen(small_translator(), write_two(tmp_path, PAIRS))
+    found, scope, *_ = chosen(small_translator(), write_two(tmp_path, PAIRS))
     assert together(found) == holdout(PAIRS)
     assert f"{tmp_path / 'a.en'} and {tmp_path / 'a.de'} that fitting has not seen" in scope
 
@@ -145,22 +146,27 @@ def test_a_reference_that_is_no_sentence_is_refused() -> None:
 
 @pytest.mark.parametrize("pairs", [OTHER, PAIRS[::-1], PAIRS[1:], [*PAIRS, OTHER[0]], PAIRS[:30]])
 def test_other_pairs_are_scored_whole_and_known_sources_told(pairs: list[Pair]) -> None:
-    found, scope, notes = chosen(small_translator(), pairs)
+    found, scope, notes, seen = chosen(small_translator(), pairs)
     assert together(found) == pairs
     assert scope == f"{len(pairs)} pairs of a list of {len(pairs)} pairs"
-    seen = {one for one, _ in PAIRS} - {one for one, _ in holdout(PAIRS)}
-    known = sum(one in seen for one, _ in pairs)
+    learned = {one for one, _ in PAIRS} - {one for one, _ in holdout(PAIRS)}
+    known = sum(one in learned for one, _ in pairs)
     part = f"{known / len(pairs):.1%}"
     wanted = f"{known} of {len(pairs)} sources ({part}) were in the training or validation pairs"
     assert [note.startswith(wanted) for note in notes] == [True] * (known > 0)
     assert (known > 0) == (pairs != OTHER)
+    assert seen == known
+    if pairs in (OTHER, PAIRS[1:]):
+        report = small_translator().evaluate(pairs, **GREEDY)
+        assert report.seen == known
+        assert ("it was fitted to" in report.verdict) is (known > 0)
 
 
 def test_pairs_with_an_empty_side_are_scored_and_told() -> None:
     pairs = [*OTHER, ("", "leer"), ("empty", " "), ("", "")]
-    found, _, notes = chosen(small_translator(), pairs)
+    found, _, notes, seen = chosen(small_translator(), pairs)
     assert together(found) == pairs
-    assert notes == ("3 pairs have an empty side and are scored as they are.",)
+    assert (notes, seen) == (("3 pairs have an empty side and are scored as they are.",), 0)
     report = small_translator().evaluate(pairs, **GREEDY)
     assert report.sentences == len(pairs)
     assert report.bands[0].high == 0
@@ -171,8 +177,8 @@ def test_where_all_has_been_seen_there_is_nothing_to_score() -> None:
     model = fitted(holdout=0.0)
     with pytest.raises(DataError, match="a list of 100 pairs: no pair to score: the model has see"):
         chosen(model, PAIRS)
-    found, _, notes = chosen(model, PAIRS[:50])  # which are not the very pairs
-    assert len(found) == 50
+    found, _, notes, seen = chosen(model, PAIRS[:50])  # which are not the very pairs
+    assert len(found) == seen == 50
     assert notes[0].startswith("50 of 50 sources (100.0%)")
 
 
@@ -202,6 +208,7 @@ def test_the_report_is_that_of_the_translations_and_the_baselines() -> None:
         tokens=report.tokens,
         seconds=report.seconds,
         notes=report.notes,
+        seen=report.seen,
     )
     assert report.to_dict() == wanted.to_dict()
     nats, tokens = corpus_nats(
@@ -241,7 +248,7 @@ def test_a_perplexity_beyond_all_numbers_is_still_one() -> None:
     model = fitted()
     model.network.members[0].output.bias.data[model.tokenizers.target.end] = 1e6
     search = BeamOptions(**GREEDY)
-    given = Pairs.read(OTHER), "all", ("n",), search, "13a", None
+    given = Scored(Pairs.read(OTHER), "all", ("n",)), search, "13a", None
     report = evaluate_pairs(model._ready("look"), *given)
     assert 1e300 < report.perplexity < math.inf
     assert (report.scope, report.notes, report.sentences) == ("all", ("n",), len(OTHER))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,13 +130,12 @@ def test_of_very_many_pairs_a_part_is_guided(monkeypatch: pytest.MonkeyPatch) ->
     training = parts()[0]
     monkeypatch.setattr(fitting_module, "_GUIDED", 30)
     assert fitted(guided_alignment=0.5).history.records[-1].step == 3
-    every = -(-len(training) // 30)
-    assert every > 1
-    assert aligned == [training.sources[::every]]
+    assert len(training) == 90
+    assert aligned == [training.sources[::3]]
     guides = corpora[0].guides
     assert guides is not None
     guided = [bool((np.diff(guide, axis=1) > 0).any()) for guide in guides]
-    assert guided == [row % every == 0 for row in range(len(training))]
+    assert guided == [row % 3 == 0 for row in range(len(training))]
 
 
 def test_further_pairs_are_cleaned_too() -> None:
@@ -152,11 +152,24 @@ def test_further_pairs_are_cleaned_too() -> None:
     assert found.about["removed"]["empty"] == 0  # which are those of the training pairs
 
 
-def test_of_many_validation_pairs_the_first_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_given_for_validation_is_read_as_a_sample(tmp_path: Path) -> None:
+    content = "".join(f"{one}\t{other}\n" for one, other in PAIRS)
+    (tmp_path / "a.tsv").write_bytes(content.encode("utf-16"))
+    model = Translator(**SMALL, encoding="utf-16")
+    model.fit(tmp_path / "a.tsv", valid="sample:tatoeba-en-de", run=QUICK)
+    assert "of sample:tatoeba-en-de" in model._ready("look").about["validation"]
+
+
+def test_of_many_validation_pairs_some_from_all_over_are_scored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(fitting_module, "MOST_VALIDATED", 4)
     _, found = introduced(valid=OTHER)
-    assert found.about["validation"].endswith(", the first 4 of which chose the weights")
-    _, few = introduced(valid=OTHER[:4])
+    assert found.about["validation"].endswith(", 4 of which, evenly spread, chose the weights")
+    count = len(OTHER)
+    spread = [OTHER[place] for place in (0, count // 4, count // 2, 3 * count // 4)]
+    assert spread != OTHER[:4]
+    _, few = introduced(valid=spread)
     assert found.about["validation_score"] == few.about["validation_score"]
     # They are all known, scored or not.
     assert set(marks_of([one for one, _ in OTHER])) <= set(found.seen.sources)

@@ -211,6 +211,14 @@ def test_a_handful_of_sentences_tells_nothing() -> None:
     assert "from 1 sentence:" in made(sentences=1).verdict
 
 
+def test_pairs_that_the_model_was_fitted_to_tell_nothing() -> None:
+    assert made(seen=61).verdict.startswith("This model translates better")  # a twentieth is 61.7
+    assert made(seen=62).verdict == (
+        "Whether this model translates better than the baselines cannot be told, because it was "
+        "fitted to 62 of these 1,234 sources: give pairs that are new to it."
+    )
+
+
 def test_the_table_has_a_row_for_each_system() -> None:
     header, rows = made().table()
     assert header == ["system", "BLEU", "95% interval", "chrF", "95% interval"]
@@ -264,7 +272,7 @@ def test_no_time_at_all_has_no_rate() -> None:
 
 
 def test_plain_values_are_json() -> None:
-    report = make_report(*made_texts(LENGTHS), **GIVEN, notes=("a note",))
+    report = make_report(*made_texts(LENGTHS), **GIVEN, notes=("a note",), seen=2)
     plain = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert list(plain["systems"]) == ["this model", "word by word", "copy"]
     assert plain["systems"]["copy"]["bleu"] == report.bleu["copy"].to_dict()
@@ -274,7 +282,7 @@ def test_plain_values_are_json() -> None:
     assert [example["chrf"] for example in plain["examples"]] == [e.chrf for e in report.examples]
     assert plain["best_baseline"] == report.best_baseline
     assert plain["verdict"] == report.verdict
-    assert plain["notes"] == ["a note"]
+    assert (plain["notes"], plain["seen"]) == (["a note"], 2)
     assert plain["sentences"] == 48
     assert {name: plain[name] for name in GIVEN} == GIVEN
 

@@ -31,9 +31,9 @@ from carousel.tasks.translation.search import (
     Searcher,
     SearchState,
     batches_by_length,
-    limits_of,
     reordered,
     search_words,
+    usual_limits,
 )
 
 SOURCES = random_sentences([4, 1, 6, 2, 6, 3, 7, 4])
@@ -257,10 +257,39 @@ def test_sentences_of_equal_length_stay_in_their_order(lengths: list[int]) -> No
     assert order == sorted(range(len(lengths)), key=lambda row: lengths[row])
 
 
-def test_limits_follow_the_source_or_are_given() -> None:
-    lengths = torch.tensor([1, 7])
-    assert limits_of(lengths, None).tolist() == [22, 34]
-    assert limits_of(lengths, 5).tolist() == [5, 5]
+def test_limits_follow_the_source() -> None:
+    assert usual_limits(torch.tensor([1, 7])).tolist() == [22, 34]
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0, 1.4])
+def test_a_limit_far_away_costs_nothing_and_finds_the_same(length_penalty: float) -> None:
+    def found(most: int | None) -> tuple[list[list[int]], int]:
+        made, steps = network(ends=6.0), []
+        made.members[0].decoder.register_forward_hook(lambda *_: steps.append(1))
+        pools = searched(made, most=most, beam=5, length_penalty=length_penalty)
+        assert all(one.ended for [one] in pools)
+        return [one.tokens for [one] in pools], len(steps)
+
+    usual = found(None)
+    assert usual[1] < 20  # the least of the usual limits, so that none of them cut
+    assert found(1_000) == usual
+
+
+def test_fewer_sentences_are_translated_at_once_where_many_hypotheses_are_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def noted(lengths: np.ndarray, most: int) -> list[np.ndarray]:
+        asked.append(most)
+        return batches_by_length(lengths, most)
+
+    monkeypatch.setattr(search, "batches_by_length", noted)
+    for beam in (1, 20, 640, 1_000):
+        searched(network(), beam=beam)
+    assert asked == [1_280, 64, 2, 1]
+    assert [len(one) for one in batches_by_length(np.full(5, 3), 2)] == [2, 2, 1]
+    assert [len(one) for one in batches_by_length(np.full(70, 3), 1_280)] == [64, 6]
 
 
 @pytest.mark.parametrize("beam", [1, 3])

@@ -186,6 +186,7 @@ def test_a_text_that_is_written_in_two_ways_comes_once() -> None:
     ]
     one = make_translation("the", source, hypotheses, own, best=2)
     assert [(each.text, each.score) for each in (one, *one.others)] == [("das", 0), ("Hund", -2)]
+    assert [each["complete"] for each in one.to_dict()["others"]] == [True]
     three = make_translation("the", source, hypotheses, own, best=4)
     assert [each.text for each in three.others] == ["Hund", "dasx"]
     assert make_translation("the", source, hypotheses, own).others == []

@@ -131,8 +131,8 @@ def test_a_translation_is_json() -> None:
     assert {name: found[name] for name in names} == {name: getattr(one, name) for name in names}
     assert set(found) == {*names, "attention", "alignment", "others"}
     assert found["others"] == [
-        {"text": "was?!", "score": -2.5, "log_probability": -5.0},
-        {"text": "", "score": -3.5, "log_probability": -7.0},
+        {"text": "was?!", "score": -2.5, "log_probability": -5.0, "complete": True},
+        {"text": "", "score": -3.5, "log_probability": -7.0, "complete": True},
     ]
 
 

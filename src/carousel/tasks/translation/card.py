@@ -32,7 +32,8 @@ def write_card(fitted: Fitted) -> str:
         f"{members}{plan.encoder_layers} bidirectional LSTM layer"
         f"{'s' * (plan.encoder_layers > 1)} that read{'s' * (plan.encoder_layers == 1)} and "
         f"{plan.decoder_layers} that write{'s' * (plan.decoder_layers == 1)}, of "
-        f"{plan.hidden_size:,} cells; {parameters:,} parameters in all, trained by carousel-lstm "
+        f"{plan.encoder_size:,} cells in each direction and of {plan.hidden_size:,}; "
+        f"{parameters:,} parameters in all, trained by carousel-lstm "
         f"{metadata.version('carousel-lstm')} (torch {about['torch']}). It translates the {sides}, "
         f"over {vocabulary}, and its attention says which source word each word came from.",
         "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,10 +24,24 @@ from carousel.tasks.translation.translating import check_sentences, translated
 MODEL_NAME, WORD_BY_WORD, COPY = "this model", "word by word", "copy"
 
 
-def pairs_to_score(
-    fitted: Fitted, data: Any, options: TranslationOptions
-) -> tuple[Pairs, str, tuple[str, ...]]:
-    """Returns the pairs that are scored, what they are in words, and what to know of them.
+class Scored(NamedTuple):
+    """What is scored.
+
+    Attributes:
+        pairs: the sentences.
+        scope: what they are, in words.
+        notes: what to know of them.
+        seen: how many of the sources the model was fitted to.
+    """
+
+    pairs: Pairs
+    scope: str
+    notes: tuple[str, ...] = ()
+    seen: int = 0
+
+
+def pairs_to_score(fitted: Fitted, data: Any, options: TranslationOptions) -> Scored:
+    """Returns the pairs that are scored.
 
     Of the very pairs that fitting was given those are scored that it held out, cleaned as the
     others were; of any other data all.
@@ -46,7 +60,7 @@ def pairs_to_score(
                 source=pairs.name,
             )
         held = usable.take(rows)
-        return held, f"{len(held):,} pairs of {pairs.name} that fitting has not seen", ()
+        return Scored(held, f"{len(held):,} pairs of {pairs.name} that fitting has not seen")
     notes = []
     if known := int(fitted.seen.knows(pairs).sum()):
         notes.append(
@@ -59,20 +73,19 @@ def pairs_to_score(
     )
     if empty:
         notes.append(f"{empty:,} pairs have an empty side and are scored as they are.")
-    return pairs, f"{len(pairs):,} pairs of {pairs.name}", tuple(notes)
+    return Scored(pairs, f"{len(pairs):,} pairs of {pairs.name}", tuple(notes), known)
 
 
 def evaluate_pairs(
     fitted: Fitted,
-    pairs: Pairs,
-    scope: str,
-    notes: tuple[str, ...],
+    scored: Scored,
     search: BeamOptions,
     bleu_tokenizer: str,
     progress: Callable[[int, int], None] | None,
 ) -> Report:
     """Translates the sources and scores the translations; see ``Translator.evaluate``."""
     import_extra("sacrebleu", "text")  # whose lack should be known before the work, not behind it
+    pairs, notes = scored.pairs, scored.notes
     lines, target = pairs.lines.tolist(), fitted.tokenizers.target
     name = f"the translations of {pairs.name}"
     check_sentences(fitted, pairs.targets, name, lines, tokenizer=target)
@@ -99,11 +112,12 @@ def evaluate_pairs(
             WORD_BY_WORD: [fitted.lexicon.translate(text) for text in pairs.sources],
             COPY: pairs.sources,
         },
-        scope=scope,
+        scope=scored.scope,
         search=search_words(search),
         perplexity=math.exp(min(nats / tokens, 700.0)),
         tokens=tokens,
         seconds=seconds,
         notes=notes,
+        seen=scored.seen,
         tokenizer=bleu_tokenizer,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 
 from carousel.data.pairs import REASONS, Pairs
 from carousel.errors import DataError
@@ -22,6 +23,7 @@ from carousel.tasks.translation.data import (
     make_corpus,
     marks_of,
     open_pairs,
+    options_to_score,
     split,
 )
 from carousel.tasks.translation.fitted import Fitted, Seen, make_network
@@ -57,7 +59,7 @@ def fitted_to(
         )
     read = [(given, usable)]
     if valid is not None:
-        further = open_pairs(valid, options)
+        further = open_pairs(valid, options_to_score(valid, options, {}))
         validation = cleaned(further, options)
         read.append((further, validation))
     optimizer = None if run is None else run.optimizer
@@ -68,12 +70,13 @@ def fitted_to(
         training, vocabulary_size(options, len(training)), options.shared_vocabulary
     )
     guided = plan.guided_alignment > 0
-    rows = range(0, len(training), -(-len(training) // (_GUIDED if guided else _ALIGNED)))
+    rows = _spread(len(training), _GUIDED if guided else _ALIGNED)
     counted = training.take(rows)
     alignment = align_words(counted.sources, counted.targets)
-    links = dict(zip(rows, alignment.links, strict=True)) if guided else None
+    links = dict(zip(rows.tolist(), alignment.links, strict=True)) if guided else None
     corpus = make_corpus(training, tokenizers, links)
-    chosen_on = make_corpus(validation.take(range(len(validation))[:MOST_VALIDATED]), tokenizers)
+    validated = validation.take(_spread(len(validation), MOST_VALIDATED))
+    chosen_on = make_corpus(validated, tokenizers)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(run.seed)  # no GPU's, which stay the caller's
         network = make_network(plan, tokenizers)
@@ -92,7 +95,7 @@ def fitted_to(
         source=given.name,
         fingerprint={
             "data": digest,
-            "validation data": digest_of(validation),
+            "validation data": digest_of(validated),
             **to_dict(options),
         },
         introduction=_introduction(
@@ -133,13 +136,23 @@ def fitted_to(
     return fitted, result.history
 
 
+def _spread(count: int, most: int) -> Int64[np.ndarray, " N"]:
+    """Returns numbers below ``count``, all of them or ``most``, evenly spread."""
+    chosen = min(count, most)
+    return np.arange(chosen) * count // max(chosen, 1)
+
+
 def _validation_words(pairs: Pairs, valid: Any) -> str:
     if not len(pairs):
         return "none; the last weights were kept"
     place = "" if valid is None else f" of {pairs.name}"
     if valid is not None and (left_out := _left_out(pairs)):
         place += f" (left out: {left_out})"
-    used = f", the first {MOST_VALIDATED:,} of which" if len(pairs) > MOST_VALIDATED else ", which"
+    used = (
+        f", {MOST_VALIDATED:,} of which, evenly spread,"
+        if len(pairs) > MOST_VALIDATED
+        else ", which"
+    )
     return f"{len(pairs):,} pairs{place}{used} chose the weights"
 
 

@@ -76,6 +76,11 @@ class Translator(TrainedModel[Fitted]):
         Raises:
             DataError: for pairs that cannot be used; names file and line, or both counts.
             OptionError: for options that do not go together.
+            MissingDependencyError: where tokenizers is not installed.
+            CheckpointError: for a run to resume that is damaged, or another one.
+            NonFiniteError: for a loss that is no number; names the pairs.
+            TrainingInterruptedError: for Ctrl-C or SIGTERM; says where the checkpoint is.
+            OutputError: where the checkpoint cannot be written.
         """
         check_run(run, "max_minutes=10")
         options = options_for(data, self._given)
@@ -99,10 +104,12 @@ class Translator(TrainedModel[Fitted]):
         progress: Callable[[int, int], None] | None = None,
         **values: Any,
     ) -> Report:
-        """Translates the sources of pairs that fitting has not seen, and scores the translations.
+        """Translates the sources of pairs, and scores the translations.
 
         Args:
-            data: as for ``fit``. Of the very pairs that were fitted to, the held-out part.
+            data: as for ``fit``, its sides in the order that they had there. Of the very pairs that
+                were fitted to, the held-out part; of others all, and the report says how many of
+                their sources the model was fitted to.
             search: how translations are searched for, or
             encoding: of the files, where it is not that of the training pairs.
             source_field, target_field: of JSON lines, likewise.
@@ -119,6 +126,7 @@ class Translator(TrainedModel[Fitted]):
             DataError: where there is no pair that is new to the model, or one that is far longer
                 than a sentence.
             OptionError: for an option out of range, or ``best``.
+            MissingDependencyError: where sacrebleu is not installed.
         """
         fitted = self._ready("evaluate")
         search = _of_the_best(chosen_options(BeamOptions, search, values))
@@ -126,7 +134,7 @@ class Translator(TrainedModel[Fitted]):
         given = {"encoding": encoding, "source_field": source_field, "target_field": target_field}
         options = options_to_score(data, fitted.options, given)
         scored = pairs_to_score(fitted, data, options)
-        return evaluate_pairs(fitted, *scored, search, bleu_tokenizer, progress)
+        return evaluate_pairs(fitted, scored, search, bleu_tokenizer, progress)
 
     @overload
     def translate(
@@ -190,7 +198,22 @@ class Translator(TrainedModel[Fitted]):
         progress: Callable[[int, int], None] | None = None,
         **values: Any,
     ) -> list[Translation]:
-        """Returns what ``translate`` does with scores, alignment, and the next best of each."""
+        """Returns what ``translate`` does with scores, alignment, and the next best of each.
+
+        Args:
+            texts: and all else as for ``translate``.
+            max_tokens: most subwords of a translation.
+            search: of which ``best`` is how many translations of each there may be.
+            progress: told how many are done.
+            **values: fields of ``BeamOptions``.
+
+        Returns:
+            A translation for each text; further ones of it are its ``others``.
+
+        Raises:
+            DataError: for what is no text, or far longer than a sentence.
+            OptionError: for an option out of range.
+        """
         fitted = self._ready("translate with")
         search = chosen_options(BeamOptions, search, values)
         _check_list(texts)
@@ -217,6 +240,11 @@ class Translator(TrainedModel[Fitted]):
             search: and
             source: what the texts are called where one is wrong, such as their file.
             **values: as for ``translate``.
+
+        Raises:
+            DataError: for what is no text, or far longer than a sentence: of a list at once, of
+                other texts when its turn comes.
+            OptionError: for an option out of range, at once.
         """
         fitted = self._ready("translate with")
         search = chosen_options(BeamOptions, search, values)

@@ -23,12 +23,15 @@ class TranslationOptions:
         default="target", help="field of a JSON line that holds the text translated to"
     )
     reverse: bool = option(
-        default=False, help="translate the second side of each pair to the first"
+        default=False,
+        help="translate the second side of each pair to the first; evaluate takes them in the same "
+        "order then",
     )
     encoding: str = option(default="utf-8", help="character encoding of the files")
     max_words: int = option(
         default=200,
-        help="pairs with more words than this on a side are left out",
+        help="pairs with more words than this on a side are left out, or 20 times as many "
+        "characters",
         unit="words",
         low=1,
     )

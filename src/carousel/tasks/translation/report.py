@@ -20,6 +20,7 @@ _EXAMPLES = 5
 _LONGEST_TEXT = 200  # characters of an example that are printed
 # Intervals by resampling are far too narrow for a handful of sentences; of one they have no width.
 _LEAST = 20
+_MOST_SEEN = 0.05  # of the sentences that training had too: more is no test
 _BY_BLANKS = ("13a", "intl")  # tokenizers that need blanks between words
 # How the names of letters begin, in Unicode, that are written without blanks between words.
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
@@ -77,6 +78,7 @@ class Report:
         tokens: how many those have.
         seconds: that the model took to translate.
         notes: what a reader must know beside the numbers.
+        seen: how many of the sources the model was fitted to.
     """
 
     bleu: Mapping[str, Score]
@@ -90,6 +92,7 @@ class Report:
     tokens: int
     seconds: float
     notes: tuple[str, ...] = ()
+    seen: int = 0
 
     def __post_init__(self) -> None:
         assert len(self.bleu) > 1, "a model without a baseline says nothing"
@@ -124,6 +127,12 @@ class Report:
             return (
                 f"Whether this model translates better than the baselines cannot be told from "
                 f"{number}: give {_LEAST} or more."
+            )
+        if self.seen > _MOST_SEEN * self.sentences:
+            return (
+                f"Whether this model translates better than the baselines cannot be told, because "
+                f"it was fitted to {self.seen:,} of these {self.sentences:,} sources: give pairs "
+                f"that are new to it."
             )
         by_bleu, bleu = _contest("BLEU", self.bleu)
         by_chrf, chrf = _contest("chrF", self.chrf)
@@ -180,6 +189,7 @@ class Report:
             "tokens": self.tokens,
             "seconds": self.seconds,
             "notes": list(self.notes),
+            "seen": self.seen,
         }
 
     def __str__(self) -> str:
@@ -225,6 +235,7 @@ def make_report(
     tokens: int,
     seconds: float,
     notes: Sequence[str] = (),
+    seen: int = 0,
     tokenizer: str = "13a",
 ) -> Report:
     """Scores the model and the baselines on the same sentences.
@@ -233,7 +244,7 @@ def make_report(
         sources: N sentences.
         references: N, what a person translated them to.
         systems: by name the N translations of each: the model first, then at least one baseline.
-        scope, search, perplexity, tokens, seconds, notes: see ``Report``.
+        scope, search, perplexity, tokens, seconds, notes, seen: see ``Report``.
         tokenizer: what words are to BLEU; see ``scores.bleu``.
 
     Raises:
@@ -263,6 +274,7 @@ def make_report(
         tokens=tokens,
         seconds=seconds,
         notes=(*notes, *_tokenized(references), *_unspaced(references, tokenizer)),
+        seen=seen,
     )
 
 

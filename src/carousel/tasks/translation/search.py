@@ -21,7 +21,8 @@ from carousel.tasks.ensembles import mean_log_probs
 from carousel.tasks.translation.decoder import DecoderState
 from carousel.tasks.translation.network import TranslationNetwork
 
-_SENTENCES = 64  # translated at once
+_SENTENCES = 64  # translated at once, at most
+_ROWS = 1_280  # hypotheses of all of them
 _POSITIONS = 4_000  # of the source at once, padding included
 _LENGTH_RATIO, _LENGTH_SPARE = 2, 20  # a translation has at most 2 S + 20 subwords
 
@@ -38,10 +39,9 @@ class SearchState(NamedTuple):
     memories: list[Memory]
 
 
-def limits_of(lengths: Int[Tensor, " B"], most: int | None) -> Int[Tensor, " B"]:
+def usual_limits(lengths: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
     """Returns the most subwords of a translation, its end included, by the source's length."""
-    usual = _LENGTH_RATIO * lengths + _LENGTH_SPARE
-    return usual if most is None else torch.full_like(usual, most)
+    return _LENGTH_RATIO * lengths + _LENGTH_SPARE
 
 
 class Searcher:
@@ -72,7 +72,7 @@ class Searcher:
         """
         found: list[list[Hypothesis]] = [[] for _ in range(len(sources))]
         done = 0
-        for rows in batches_by_length(sources.lengths):
+        for rows in batches_by_length(sources.lengths, max(1, _ROWS // self.options.beam)):
             for row, hypotheses in zip(rows, self._search(sources, rows), strict=True):
                 found[row] = hypotheses
             done += len(rows)
@@ -84,12 +84,14 @@ class Searcher:
     def _search(self, sources: Ragged, rows: np.ndarray) -> list[list[Hypothesis]]:
         tokens, lengths = (part.to(self.device) for part in sources.padded(rows))
         read = [member.read(tokens, lengths) for member in self.network.members]
+        usual = usual_limits(lengths)
         return beam_search(
             self._step,
             SearchState([one.begin for one in read], [one.memory for one in read]),
             start=self.end,
             end=self.end,
-            limits=limits_of(lengths, self.most),
+            limits=usual if self.most is None else torch.full_like(usual, self.most),
+            expected=usual,
             reorder=reordered,
             options=self.options,
         )
@@ -123,17 +125,18 @@ def reordered(state: SearchState, rows: Int[Tensor, " M"]) -> SearchState:
     return SearchState([decoder.select(rows) for decoder in state.decoders], memories)
 
 
-def batches_by_length(lengths: np.ndarray) -> list[np.ndarray]:
+def batches_by_length(lengths: np.ndarray, most: int = _SENTENCES) -> list[np.ndarray]:
     """Returns the numbers of sentences that are translated together: those of similar length.
 
     Args:
         lengths: (N,) of the sources.
+        most: sentences of a batch.
     """
     order = np.argsort(lengths, kind="stable")
     batches: list[np.ndarray] = []
     begin = 0
     while begin < len(order):
-        some = order[begin : begin + _SENTENCES]
+        some = order[begin : begin + min(most, _SENTENCES)]
         fitting = np.arange(1, len(some) + 1) * np.maximum(lengths[some], 1) <= _POSITIONS
         count = max(1, int(fitting.sum()))
         batches.append(some[:count])

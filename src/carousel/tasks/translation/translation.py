@@ -32,7 +32,8 @@ class Translation:
             source had; (words, source words). A row may sum to less than 1: the sentence's end is
             attended to as well, and is no word.
         unseen: characters that the training's sources did not have.
-        others: further translations, by falling score; no text comes twice.
+        others: further translations, those that are complete before those that are not, each by
+            falling score; no text comes twice.
     """
 
     source: str
@@ -81,7 +82,12 @@ class Translation:
             "attention": [[round(float(x), 4) for x in row] for row in self.attention],
             "unseen": self.unseen,
             "others": [
-                {"text": one.text, "score": one.score, "log_probability": one.log_probability}
+                {
+                    "text": one.text,
+                    "score": one.score,
+                    "log_probability": one.log_probability,
+                    "complete": one.complete,
+                }
                 for one in self.others
             ],
         }

@@ -1,0 +1,47 @@
+"""Standard input as text: decoded as files are, line by line as it comes, or whole."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from carousel.data import text_files
+from carousel.errors import DataError
+
+STANDARD_INPUT = "standard input"
+
+
+def incoming_lines(encoding: str, remedy: str) -> Iterator[str]:
+    """Yields the lines of standard input as they come, divided as those of a file are.
+
+    Args:
+        encoding: as ``text_files.known_encoding`` calls it.
+        remedy: what to do where it is closed.
+
+    Raises:
+        DataError: where it is closed, or holds what is no text; names its line and byte.
+    """
+    # The bytes are cut behind each that ends a line, which in UTF-16 may be half of one.
+    return text_files.divided(
+        text_files.decoded_bytes(_opened(remedy), encoding, STANDARD_INPUT),
+    )
+
+
+def incoming_text(remedy: str) -> str:
+    """Returns all of standard input, in UTF-8; raises what ``incoming_lines`` does."""
+    return "".join(text_files.decoded_bytes(_opened(remedy), "utf-8", STANDARD_INPUT))
+
+
+def _opened(remedy: str) -> Any:
+    """Returns standard input's bytes, through a reader of our own where it has a descriptor.
+
+    The thread that waits for a line may do so when the program ends; Python would want the lock of
+    ``sys.stdin`` then, which that thread holds, and abort.
+    """
+    if sys.stdin is None:
+        raise DataError(f"standard input is closed; {remedy}")
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except OSError:  # no descriptor
+        return sys.stdin.buffer
