@@ -48,18 +48,20 @@ def measure(arguments: argparse.Namespace) -> Outcome:
     """Times steps of training in turn."""
     folder = data_path("multi30k")
     rounds = 2 if arguments.quick else ROUNDS
+    usual = TranslationOptions(**CASES["default"])
+    pairs = cleaned(open_pairs((folder / "train.en", folder / "train.de"), usual), usual)
     found = {}
     for name, chosen in CASES.items():
         options = TranslationOptions(**chosen)
-        pairs = cleaned(open_pairs((folder / "train.en", folder / "train.de"), options), options)
         size = vocabulary_size(options, len(pairs))
         tokenizers = learn_tokenizers(pairs, size, options.shared_vocabulary)
         plan, training = make_plan(options, len(pairs))
         torch.manual_seed(0)
         network = make_network(plan, tokenizers)
         found[name] = _raced(network, make_corpus(pairs, tokenizers), plan, training, rounds)
-    if arguments.model is not None:  # beside the last of the cases, by whose plan the loss is taken
+    if arguments.model is not None:
         model = Translator.load(arguments.model)
+        plan, training = make_plan(usual, len(pairs))  # by which the loss is taken
         corpus = make_corpus(pairs, model.tokenizers)
         found["trained"] = _raced(model.network, corpus, plan, training, rounds)
     return outcome(found, "tokens")

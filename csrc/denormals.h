@@ -10,27 +10,31 @@
 
 namespace carousel {
 
+#if defined(__x86_64__) || defined(_M_X64)
+
 // In this thread, as long as the object lives; then the thread has its old mode again, which is
-// PyTorch's or the user's. Other processors than x86-64 keep denormal numbers, and their speed.
+// PyTorch's or the user's.
 class FlushedDenormals {
  public:
-#if defined(__x86_64__) || defined(_M_X64)
+  static constexpr bool kWorks = true;
   FlushedDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | kZeroResults | kZeroOperands); }
   ~FlushedDenormals() { _mm_setcsr(before_); }
-  static constexpr bool kWorks = true;
+  FlushedDenormals(const FlushedDenormals&) = delete;
+  FlushedDenormals& operator=(const FlushedDenormals&) = delete;
 
  private:
   static constexpr unsigned kZeroResults = 0x8000, kZeroOperands = 0x0040;  // FTZ and DAZ
-  unsigned before_;
-
- public:
-#else
-  FlushedDenormals() {}
-  ~FlushedDenormals() {}
-  static constexpr bool kWorks = false;
-#endif
-  FlushedDenormals(const FlushedDenormals&) = delete;
-  FlushedDenormals& operator=(const FlushedDenormals&) = delete;
+  const unsigned before_;
 };
+
+#else
+
+// Other processors keep denormal numbers, and their speed.
+struct FlushedDenormals {
+  static constexpr bool kWorks = false;
+  FlushedDenormals() {}
+};
+
+#endif
 
 }  // namespace carousel

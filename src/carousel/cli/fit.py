@@ -221,9 +221,10 @@ def _next_command(out: Path, data: str | tuple[str, str], options: Any) -> str:
     given = (data,) if isinstance(data, str) else data
     if options.holdout == 0:
         words = shlex.join(["carousel", "evaluate", str(out)])
-        # Files keep the order that they had.
-        pair = "TARGET SOURCE" if getattr(options, "reverse", False) else "SOURCE TARGET"
-        return f"{words} {pair if len(given) > 1 else 'DATA'}, new to the model"
+        new = "DATA"
+        if len(given) > 1:  # which keep the order that they had
+            new = "TARGET SOURCE" if options.reverse else "SOURCE TARGET"
+        return f"{words} {new}, new to the model"
     return shlex.join(["carousel", "evaluate", str(out), *given])
 
 

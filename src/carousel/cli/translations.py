@@ -54,21 +54,20 @@ def translate(
         raise OptionError("--max-tokens 0 would write nothing; give more, or leave it out")
     if encoding is not None:
         text_files.known_encoding(encoding)  # what is wrong is refused before the model is read
-    if input not in (None, "-"):
-        text_files.found_files(os.path.expanduser(input))
+    path = None if input is None or input == "-" else os.path.expanduser(input)
+    if path is not None:
+        text_files.found_files(path)
     translator = carousel.load(model).to(device)
     encoding = text_files.known_encoding(encoding or translator.options.encoding)
     lines: Iterable[str]
     source, piped = "--text", False
     if chosen.text is not None:
         lines = text_files.text_lines(chosen.text) or [""]
-    elif input in (None, "-"):
+    elif path is None:
         lines = incoming_lines(encoding, "give INPUT, or --text")
         source, piped = STANDARD_INPUT, True
     else:
-        assert input is not None
-        source = os.path.expanduser(input)
-        lines = text_files.file_lines(source, encoding)
+        lines, source = text_files.file_lines(path, encoding), path
     if plot is not None:
         lines = _only_line(lines)
     total = len(lines) if isinstance(lines, list) else 0

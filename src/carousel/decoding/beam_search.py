@@ -237,7 +237,7 @@ class _Search:
         # The bound: however a hypothesis goes on, its log P does not rise, its length penalty is at
         # most that of the expected length, if it gets no longer, and coverage adds nothing. So its
         # score, as log P is not above 0, will be at most (log P now) / (that penalty); rounding
-        # keeps the order. Of equals the one that ended first stays: what reaches is not better.
+        # keeps the order. Of equals the one that ended first stays: reaching it does not beat it.
         going = ~cut & (total[:, 0].double() / self.longest > self.worst)
         self.sentences, self.limits = self.sentences[going], self.limits[going]
         self.longest, self.worst, self.total = self.longest[going], self.worst[going], total[going]
