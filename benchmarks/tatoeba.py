@@ -4,8 +4,9 @@
 many for validation, no English sentence in two parts (``Pairs.split_by_source``, seed 0). A
 sentence has one reference here although others may be right, so that the figure compares with no
 other split. The test is translated once, with a beam of 5. ``--model FOLDER`` keeps the model
-there, and goes on with its training where it was interrupted; with ``--minutes`` other than 90,
-and with ``--validation``, which scores the validation part, nothing is written.
+there, and goes on with its training where it was interrupted; of a model that has trained for
+other than 90 minutes, and with ``--validation``, which scores the validation part, nothing is
+written.
 
     bleu, chrf              sacreBLEU's, 13a, cased
     bleu_word_by_word       the baseline
@@ -44,13 +45,13 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         for name, part in (("training", training), ("validation", valid), ("test", test))
     }
     place = None if arguments.model is None else Path(arguments.model)
-    if place is not None and place.exists():
+    if place is not None and place.exists() and not arguments.quick:
         model = Translator.load(place)
     else:
         how: dict[str, Any] = {"max_minutes": arguments.minutes}
         if arguments.quick:
             how = {"max_steps": 5}
-        if place is not None:
+        if place is not None and not arguments.quick:
             how |= {"checkpoint": f"{place}.run", "resume": True}
         model = Translator(holdout=0.0, **OPTIONS)
         model.fit(
@@ -58,25 +59,27 @@ def measure(arguments: argparse.Namespace) -> Outcome:
             valid=parts["validation"],
             run=RunOptions(**how, progress="plain", log_every=1000),
         )
-        if place is not None:
+        if place is not None and not arguments.quick:
             model.save(place)
     report = model.evaluate(parts["validation" if arguments.validation else "test"], **SEARCH)
     print(report, flush=True)
     rows: list[list[str | float]] = [
-        [name, report.bleu[name].value, report.chrf[name].value] for name in report.bleu
+        [name, score.value, score.low, score.high, report.chrf[name].value]
+        for name, score in report.bleu.items()
     ]
-    columns = ["translation", "BLEU", "chrF"]
+    columns = ["translation", "BLEU", "from", "to", "chrF"]
+    minutes = model.history.records[-1].elapsed / 60
     return Outcome(
         results={
             "bleu": round(report.bleu_score.value, 2),
             "chrf": round(report.chrf_score.value, 2),
             "bleu_word_by_word": round(report.bleu["word by word"].value, 2),
-            "minutes": round(model.history.records[-1].elapsed / 60, 1),
+            "minutes": round(minutes, 1),
         },
         columns=columns,
         rows=rows,
         tables=[
-            Table(title="Test", columns=columns, rows=rows),
+            Table(title="Test, with 95 % intervals", columns=columns, rows=rows),
             Table(
                 title="Examples, from worst to best",
                 columns=["source", "reference", "translation"],
@@ -84,7 +87,8 @@ def measure(arguments: argparse.Namespace) -> Outcome:
             ),
         ],
         notes=[CREDIT],
-        partial=bool(arguments.quick or arguments.validation or arguments.minutes != MINUTES),
+        # A model that was there may have had another budget.
+        partial=bool(arguments.quick or arguments.validation or abs(minutes - MINUTES) > 1),
     )
 
 

@@ -12,7 +12,7 @@ from tests.cli.small_models import SMALL, saved_model
 from tests.tasks.forecasting.small_data import csv_lines, write_csv
 from tests.tasks.test_model_folder import change_config
 
-from carousel.cli import main
+from carousel.cli import main, program
 
 Spoil = Callable[[list[str]], list[str]]
 
@@ -227,6 +227,29 @@ def test_fit_refuses_the_file(
     assert name in message
     assert expected in message
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_too_little_memory_is_bad_input(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raised(error: Exception) -> None:
+        raise error
+
+    monkeypatch.setattr(program, "build", lambda: lambda words, **how: raised(error))
+    assert main(["info"]) == 2
+    assert "this needs more memory than there is; give less at a time" in capsys.readouterr().err
+    monkeypatch.setattr(program, "build", lambda: lambda words, **how: raised(RuntimeError("ours")))
+    with pytest.raises(RuntimeError, match="ours"):
+        main(["info"])
 
 
 def test_unknown_words_name_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

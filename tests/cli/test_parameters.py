@@ -30,6 +30,7 @@ class Sowing:
 class Watering:
     often: bool = option(default=False, help="water often")
     method: str = option(default="can", help="what with", choices=("can", "hose"))
+    every: int = option(default=0, help="how often", unit="days", source="Columella, book 11")
 
 
 def parsed(*words: str) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def test_a_name_that_two_classes_have_is_one_parameter(capsys: pytest.CaptureFix
         return values
 
     names = list(inspect.signature(garden).parameters)
-    assert names == ["depth", "seeds", "rows", "spade", "often", "method"]
+    assert names == ["depth", "seeds", "rows", "spade", "often", "method", "every"]
     given = app(["--depth", "12", "--often"], exit_on_error=False, print_error=False)
     assert given == {"depth": 12, "often": True}
     # Both get it, and each has its own range.
@@ -146,4 +147,6 @@ def test_help_tells_unit_choices_and_default(capsys: pytest.CaptureFixture[str])
     assert "how deep (in mm)" in shown
     assert "where the rows are (default 1 2.5)" in shown
     assert "what with (one of can, hose; default can)" in shown
+    assert "how often (in days; default 0; Columella, book 11)" in shown
+    assert "water often (" not in shown
     assert {field.name for field in dataclasses.fields(Sowing)} == {"depth", "seeds", "rows"}

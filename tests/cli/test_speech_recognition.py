@@ -112,7 +112,8 @@ def test_every_option_of_the_classes_reaches_them(tmp_path: Path) -> None:
 def test_the_sample_is_fitted_and_its_holdout_scored(tmp_path: Path, capsys: Out) -> None:
     assert fit(tmp_path / "m", SAMPLE, "--validation", "0", "--ngram", "0") == 0
     card = carousel.load(tmp_path / "m").card
-    assert f"- source: {SAMPLE}\n- 600 recordings; left out: none\n" in card
+    assert f"- source: {SAMPLE} (Free Spoken Digit Dataset" in card
+    assert "CC-BY-SA-4.0)\n- 600 recordings; left out: none\n" in card
     assert "- training: 500 recordings, " in card
     assert "minutes by 5 speakers\n" in card
     assert "- the words: eight, five, four, nine, one, seven, six, three, two, zero\n" in card
@@ -126,7 +127,7 @@ def test_the_sample_is_fitted_and_its_holdout_scored(tmp_path: Path, capsys: Out
     assert found["systems"]["most frequent sentence"]["wer"]["value"] == pytest.approx(90)
 
 
-def test_further_recordings_may_choose_when_to_stop(
+def test_further_recordings_may_choose_the_weights(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(folder))

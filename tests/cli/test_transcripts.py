@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from tests.cli.standard_input import typed
 from tests.cli.test_language_modeling import lines_of, refused
 from tests.cli.test_waiting import Terminal, opened
 from tests.tasks.language_modeling.small_texts import fitted as language_model
@@ -116,8 +117,22 @@ def test_a_list_of_files_may_come_in_on_standard_input(
     folder: Path, predicted: Predicted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = str(folder / "s" / "one.wav"), str(folder / "s" / "two.FLAC")
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{two}\n\n  {one} \n{two}"))
+    typed(monkeypatch, f"{two}\n\n  {one} \r\n{two}".encode())
     assert predicted("-") == f"{two}\ta\n{one}\ta\n{two}\ta\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are no text")
+def test_a_name_may_be_no_text(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9.wav"
+    Path(os.fsdecode(name)).write_bytes((folder / "s" / "one.wav").read_bytes())
+    out = tmp_path / "out.txt"
+    typed(monkeypatch, name + b"\n" + name)
+    lines_of(capsys, "predict", str(folder / "keen"), "-", "--out", str(out))
+    assert out.read_bytes() == 2 * (name + b"\ta\n")
+    typed(monkeypatch, name + b"\n" + name)
+    assert lines_of(capsys, "predict", str(folder / "keen"), "-").count("caf\\udce9.wav\ta\n") == 2
 
 
 def test_home_is_meant_by_its_sign(
@@ -360,8 +375,8 @@ def test_what_cannot_be_transcribed_is_refused(
 def test_a_list_without_files_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
 ) -> None:
-    for content in ("", "\n \n"):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(content))
+    for content in (b"", b"\n \n"):
+        typed(monkeypatch, content)
         message = refused(capsys, "predict", str(folder / "keen"), "-")
         assert "standard input names no file; give one a line" in message
 
@@ -379,7 +394,7 @@ def test_what_was_there_stays_where_a_file_is_missing(
     out = tmp_path / "out.txt"
     out.write_text("mine")
     one, gone = folder / "s" / "one.wav", tmp_path / "gone.wav"
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{one}\n{gone}\n"))
+    typed(monkeypatch, f"{one}\n{gone}\n".encode())
     words = ["predict", str(folder / "keen"), "-", "--out", str(out), "--force"]
     assert f"{gone}: there is no such file" in refused(capsys, *words)
     assert out.read_text() == "mine"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,7 +128,8 @@ def test_every_option_of_the_classes_reaches_them(tmp_path: Path) -> None:
 def test_the_sample_is_fitted_and_its_holdout_scored(tmp_path: Path, capsys: Out) -> None:
     assert fit(tmp_path / "m", SAMPLE, "--holdout", "0.005", "--validation", "0.005") == 0
     card = carousel.load(tmp_path / "m").card
-    assert f"- source: {SAMPLE}\n- 9,205 sentence pairs; left out: " in card
+    assert f"- source: {SAMPLE} (tatoeba.org, in the selection of" in card
+    assert "(France))\n- 9,205 sentence pairs; left out: " in card
     words = ["evaluate", str(tmp_path / "m"), SAMPLE, "--beam", "1", "--json"]
     found = json.loads(lines_of(capsys, *words))
     about = carousel.load(tmp_path / "m")._ready("look").about
@@ -291,6 +294,20 @@ def test_evaluate_prints_the_report(folder: Path, capsys: Out) -> None:
     assert "Translated with beam of 2, length penalty 0.5.\n" in printed
 
 
+def test_a_report_is_printed_in_any_encoding(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    content = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, encoding="latin-1"))
+    capsys.readouterr()
+    assert main(["evaluate", str(folder / "m"), str(folder / "a.tsv"), "--beam", "1"]) == 0
+    assert b"\\u2013" in content.getvalue()
+    assert capsys.readouterr().err.endswith(
+        "carousel: warning: standard output is latin-1, and what that lacks was written as \\u and "
+        "a number; set PYTHONIOENCODING=utf-8\n"
+    )
+
+
 def test_evaluate_takes_two_aligned_files(folder: Path, capsys: Out) -> None:
     words = ["--beam", "1", "--json"]
     two = [str(folder / "b.en"), str(folder / "b.de")]
@@ -354,7 +371,7 @@ def test_evaluate_refuses(folder: Path, tmp_path: Path, capsys: Out) -> None:
     before = sorted(tmp_path.iterdir())
     for words, expected in [
         ([data, "--best", "2"], "--best"),
-        ([data, "--beam", "0"], "'beam' expects a value of hypotheses, at least 1"),
+        ([data, "--beam", "0"], "'beam' expects a value of hypotheses, from 1 to 1000"),
         ([data, "--stride", "2"], "--stride is for forecasting, and this is a model for transl"),
         ([data, "--cache"], "--cache is for language-modeling, and this is a model for transla"),
         ([data, "--field", "x"], "--field is for language-modeling"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -225,6 +227,19 @@ def test_a_sentence_is_drawn(
     assert f">{SOURCES[1].split()[0]}<" in (tmp_path / "p.svg").read_text(encoding="utf-8")
 
 
+def test_who_reads_no_more_gets_the_picture_all_the_same(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert (
+            main(["predict", model, "--text", SOURCES[0], "--plot", str(tmp_path / "p.svg")]) == 0
+        )
+    assert (tmp_path / "p.svg").exists()
+
+
 def test_characters_that_training_lacked_are_warned_of(
     model: str, sentences: str, capsys: Out
 ) -> None:
@@ -317,6 +332,45 @@ def test_files_and_standard_input_are_read_as_those_of_training(
     assert lines_of(capsys, "predict", model, "--encoding", "utf-8") == wanted
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", ["in.tsv", "in.jsonl", "in.ndjson.gz"])
+def test_of_pairs_the_side_that_the_model_reads_is_translated(
+    name: str, reverse: bool, tmp_path: Path, capsys: Out
+) -> None:
+    taught = Translator(**SMALL, reverse=reverse).fit(PAIRS, run=QUICK)
+    model = str(taught.save(tmp_path / "m"))
+    rows = [PAIRS[0], ("", ""), *PAIRS[1:3]]
+    fields = ("source", "target")
+    lines = [json.dumps(dict(zip(fields, row, strict=True))) if row[0] else "" for row in rows]
+    if name.endswith(".tsv"):
+        lines = ["\t".join(row) if row[0] else "" for row in rows]
+    content = "\n".join(lines).encode()
+    place = tmp_path / name
+    place.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    translated = taught.translate([row[reverse] for row in rows])
+    assert translated[1] == ""
+    assert lines_of(capsys, "predict", model, str(place)) == "".join(f"{t}\n" for t in translated)
+
+
+def test_a_field_and_a_column_are_named_where_they_are_missing(
+    model: str, tmp_path: Path, capsys: Out
+) -> None:
+    place = tmp_path / "in.jsonl"
+    place.write_text('{"en": "the cat."}\n{"en": "the dog.\\nthe cat."}\n')
+    wanted = written("the cat.", "the dog. the cat.")
+    assert lines_of(capsys, "predict", model, str(place), "--field", "en") == wanted
+    message = refused(capsys, "predict", model, str(place))
+    assert "in.jsonl, line 1: there is no field 'source'" in message
+    assert "name it by --field" in message
+    place.write_text('{"source": 3}')
+    assert "column 'source': expected text, got 3" in refused(capsys, "predict", model, str(place))
+    taught = Translator(**SMALL, reverse=True).fit(PAIRS, run=QUICK)
+    other = str(taught.save(tmp_path / "other"))
+    (tmp_path / "in.tsv").write_text("a\tb\nc\n")
+    message = refused(capsys, "predict", other, str(tmp_path / "in.tsv"))
+    assert "in.tsv, line 2: expected text in column 2, got 'c'; put a TAB" in message
+
+
 def test_translations_that_were_cut_are_counted(model: str, sentences: str, capsys: Out) -> None:
     capsys.readouterr()
     one = ["--max-tokens", "1", "--beam", "1"]
@@ -332,13 +386,17 @@ def test_translations_that_were_cut_are_counted(model: str, sentences: str, caps
 REFUSED: list[tuple[list[str], str]] = [
     (["--max-tokens", "0"], "--max-tokens 0 would write nothing; give more, or leave it out"),
     (["--max-tokens=-1"], "'max_tokens' expects a value of tokens, at least 0"),
-    (["--beam", "0"], "'beam' expects a value of hypotheses, at least 1"),
+    (["--beam", "0"], "'beam' expects a value of hypotheses, from 1 to 1000"),
+    (["--beam", "1e30"], "'beam' expects a value of hypotheses, from 1 to 1000"),
+    (["--max-tokens", "1e30"], "max_tokens expects a whole number from 1 to 1,000,000"),
+    (["--text", "a", "--out", "p.png", "--plot", "p.png"], "--plot and --out both name p.png"),
     (["--best", "9"], "'best' expects at most the beam, 5, got 9"),
     (["--no-repeat=-1"], "'no_repeat'"),
     (["--text", "the"], "--text is the text itself, which INPUT is not for; leave one out"),
     (["--json", "--out", "never"], "give one of them"),
     (["--plot", "p.html"], "--plot expects a name ending in .png or .svg, got 'p.html'"),
     (["--plot", "p.png"], "--plot draws one sentence, got several"),
+    (["--field", "en"], "--field belongs to a file of JSON lines"),
     (["--encoding", "utf-9"], "no encoding 'utf-9' of text; did you mean"),
     (["--temperature", "1"], "--temperature is for language-modeling, and this is a model for tr"),
     (["--stop", "a"], "--stop is for language-modeling"),

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carousel.data.pairs import Pairs
+from carousel.data.pairs import Pairs, one_side
 from carousel.errors import DataError, OptionError
 
 SIGNS = 'ab \u2028\x85é漢🎠\ufeff"'  # of which none ends a line of a file
@@ -118,6 +118,17 @@ def test_files_that_are_not_pairs_are_refused(
     message = refused(path)
     assert message.startswith(str(path))
     assert re.search(words, message)
+
+
+@pytest.mark.parametrize("name", ["corpus", "corpus/p*", "corpus/pairs.jsonl"])
+def test_a_folder_or_pattern_is_read_as_the_file_that_it_means(tmp_path: Path, name: str) -> None:
+    (tmp_path / "corpus").mkdir()
+    path = tmp_path / "corpus" / "pairs.jsonl"
+    path.write_text('{"source":\t"a", "target": "b"}\n')
+    assert together(Pairs.read(tmp_path / name)) == [("a", "b")]
+    assert one_side(tmp_path / name, field="target", column=1, encoding="utf-8") == ["b"]
+    path.write_text("{}\n")
+    assert f"{path}, line 1: there is no field 'source'" in refused(tmp_path / name)
 
 
 def test_lines_of_blanks_alone_are_no_pairs(tmp_path: Path) -> None:

@@ -270,6 +270,18 @@ def test_a_place_that_cannot_be_made_is_known_before_the_work(tmp_path: Path, ch
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs named pipes")
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(OutputError, match="found a pipe or device; give another name"):
+            check_file_target(tmp_path / name, force=True)
+        with pytest.raises(OutputError, match="found a pipe or device; give another name"):
+            write_atomically(tmp_path / name, b"text")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_a_name_is_no_pattern(tmp_path: Path) -> None:
     (tmp_path / ".load[1].0123abcd.partial").write_bytes(b"half")
     (tmp_path / ".load1.0123abcd.partial").write_bytes(b"another's half")

@@ -44,6 +44,32 @@ def test_a_full_disk_is_an_error_where_a_result_is_lost() -> None:
         result.write("two")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text", "written"),
+    [
+        ("latin-1", "für 3–4 😀\n", b"f\xfcr 3\\u20134 \\ud83d\\ude00\n"),
+        ("cp1252", "Ł – Ã", b"\\u0141 \x96 \xc3"),
+        ("cp437", "Ł – ü Ã", b"\\u0141 \\u2013 \x81 \\u00c3"),
+        ("ascii", '"ü"', b'"\\u00fc"'),
+        ("utf-8", "ü\udce9", b"\xc3\xbc\\udce9"),
+    ],
+)
+def test_what_an_encoding_lacks_is_written_as_its_number(
+    encoding: str, text: str, written: bytes
+) -> None:
+    content = io.BytesIO()
+    stream = LastingStream(
+        io.TextIOWrapper(content, encoding=encoding, newline="\n"), expendable=False
+    )
+    stream.write("abc\n")
+    assert not stream.escaped
+    assert stream.write(text) == len(text)
+    stream.flush()
+    assert content.getvalue() == b"abc\n" + written
+    assert stream.escaped
+    assert not stream.failed
+
+
 def test_a_failed_stream_leads_nowhere_in_the_end() -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -48,7 +48,9 @@ class BacktestOptions:
 class EncodingOptions:
     """How texts are read; by default as those of the training."""
 
-    encoding: str | None = option(default=None, help="character encoding of the files")
+    encoding: str | None = option(
+        default=None, help="character encoding of the files; default: that of the training"
+    )
 
 
 @options

@@ -47,7 +47,7 @@ def fit_forecasting(
     valid: Annotated[
         str | None,
         Parameter(
-            help="further rows that choose when to stop; default: the last rows", converter=expanded
+            help="further rows that choose the weights; default: the last rows", converter=expanded
         ),
     ] = None,
     force: Force = False,
@@ -79,7 +79,7 @@ def fit_language_modeling(
     valid: Annotated[
         str | None,
         Parameter(
-            help="further text that chooses when to stop; default: what lies before the holdout",
+            help="further text that chooses the weights; default: what lies before the holdout",
             converter=expanded,
         ),
     ] = None,
@@ -104,8 +104,8 @@ def fit_translation(
     data: Annotated[
         str,
         Parameter(
-            help="sentence pairs: a table with a TAB between source and target, JSON lines (either "
-            "with .gz too), or sample:tatoeba-en-de; or the file with the sources"
+            help="sentence pairs: a table with a TAB between source and target, JSON lines, or "
+            "sample:tatoeba-en-de; or the file with the sources (any file with .gz too)"
         ),
     ],
     target: Annotated[
@@ -118,7 +118,7 @@ def fit_translation(
     valid: Annotated[
         list[str] | None,
         Parameter(
-            help="further pairs that choose when to stop, one file or two; default: a part of DATA",
+            help="further pairs that choose the weights, one file or two; default: a part of DATA",
             consume_multiple=True,
             negative="",
         ),
@@ -165,7 +165,7 @@ def fit_speech_recognition(
     valid: Annotated[
         str | None,
         Parameter(
-            help="further recordings that choose when to stop; default: a part of DATA",
+            help="further recordings that choose the weights; default: a part of DATA",
             converter=expanded,
         ),
     ] = None,

@@ -136,16 +136,19 @@ def _parameter(same: Sequence[tuple[str, dataclasses.Field[Any], Any]]) -> inspe
 
 
 def _help(field: dataclasses.Field[Any]) -> str:
-    """Returns the field's phrase with unit, choices and default."""
+    """Returns the field's phrase with unit, choices, default and source."""
     facts = []
     if field.metadata["unit"]:
         facts.append(f"in {field.metadata['unit']}")
     if field.metadata["choices"]:
         facts.append("one of " + ", ".join(field.metadata["choices"]))
-    if field.default not in (dataclasses.MISSING, None, False, ()):
-        shown = field.default
+    shown = field.default
+    # What is 0 is told, and equals False.
+    if not (shown is dataclasses.MISSING or shown is None or shown is False or shown == ()):
         words = " ".join(f"{x:g}" for x in shown) if isinstance(shown, tuple) else f"{shown}"
         facts.append(f"default {words}")
+    if field.metadata["source"]:
+        facts.append(field.metadata["source"])
     phrase: str = field.metadata["help"]
     return f"{phrase} ({'; '.join(facts)})" if facts else phrase
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,9 +78,9 @@ def predict(
         Parameter(
             help="of a forecaster: CSV or Parquet file, or sample:NAME; default: the last rows "
             "that the model knows. Of a language model: the text to go on from. Of a translator: a "
-            "file with a sentence a line; default: standard input. Of both - for what comes in on "
-            "standard input. Of a recogniser: an audio file, a folder of them, or - for a list of "
-            "files on standard input",
+            "file with a sentence a line, or of pairs, .tsv or .jsonl; default: standard input. Of "
+            "both - for what comes in on standard input. Of a recogniser: an audio file, a folder "
+            "of them, or - for a list of files on standard input",
             allow_leading_hyphen=True,
         ),
     ] = None,
@@ -101,6 +102,8 @@ def predict(
     """Forecast what follows the last row of every series, write on, translate, transcribe."""
     check_place(plot, force)
     check_place(out, force)
+    if plot is not None and out is not None and os.path.realpath(plot) == os.path.realpath(out):
+        raise OptionError(f"--plot and --out both name {out}; give two names")
     chosen_device(device)  # refused before anything is read
     task = task_of(model)
     own = own_values(task, values, _CLASSES)

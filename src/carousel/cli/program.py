@@ -59,6 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             return _run(words)
     finally:
+        if out.escaped:
+            encoding = out.stream.encoding
+            # In UTF-8 it was the name of a file, in bytes that are no text.
+            is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
+            remedy = "--out keeps it" if is_utf8 else "set PYTHONIOENCODING=utf-8"
+            err.write(
+                f"carousel: warning: standard output is {encoding}, and what that lacks was "
+                f"written as \\u and a number; {remedy}\n"
+            )
         out.silence()
         err.silence()
 
@@ -74,10 +83,24 @@ def _run(words: Sequence[str]) -> int:
         return SIGNALLED + interruption.signal_number
     except CarouselError as error:
         return _fail(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        return _fail(
+            "this needs more memory than there is; give less at a time, such as a smaller "
+            "--batch-size or --beam, or take a smaller model, by --hidden-size"
+        )
     except KeyboardInterrupt:
         print("carousel: interrupted; no file is left half written", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether there was too little memory, of the machine or of its GPU."""
+    # PyTorch has a class for some of these only, and each system its own words.
+    signs = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 
 
 def _fail(message: str) -> int:

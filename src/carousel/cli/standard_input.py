@@ -1,7 +1,8 @@
-"""Standard input as text: decoded as files are, line by line as it comes, or whole."""
+"""Standard input: text, decoded as files are, line by line as it comes, or whole; or names."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -31,6 +32,25 @@ def incoming_lines(encoding: str, remedy: str) -> Iterator[str]:
 def incoming_text(remedy: str) -> str:
     """Returns all of standard input, in UTF-8; raises what ``incoming_lines`` does."""
     return "".join(text_files.decoded_bytes(_opened(remedy), "utf-8", STANDARD_INPUT))
+
+
+def incoming_names(remedy: str) -> list[str]:
+    """Returns the names of files that standard input lists, a line each, as the system has them.
+
+    Raises:
+        DataError: where it is closed, or a line cannot be a name on this system.
+    """
+    names = []
+    for number, line in enumerate(_opened(remedy), start=1):
+        try:
+            names.append(os.fsdecode(line.strip()))
+        except UnicodeDecodeError:  # on Windows; elsewhere a name may be any bytes
+            raise DataError(
+                f"expected the name of a file in UTF-8, got {line[:40]!r}; save the list so",
+                source=STANDARD_INPUT,
+                line=number,
+            ) from None
+    return [name for name in names if name]
 
 
 def _opened(remedy: str) -> Any:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from carousel.cli.standard_input import incoming_names
 from carousel.cli.waiting import counted
 from carousel.data.storage import write_atomically
 from carousel.errors import OptionError
@@ -82,7 +83,9 @@ def transcribe(
             if getattr(sys.stdout, "failed", False):  # the reader has left
                 return
     if out is not None:
-        write_atomically(out, "".join(f"{text}\n" for text in written).encode())
+        content = "".join(f"{text}\n" for text in written)
+        # A name that is no text stands there in the bytes that it has on the disk.
+        write_atomically(out, content.encode("utf-8", "surrogateescape"))
         print(f"wrote {len(written):,} transcripts to {out}", file=sys.stderr)
 
 
@@ -122,9 +125,7 @@ def _files(input: str) -> list[str]:
     from carousel.data.audio_files import SUFFIXES
 
     if input == "-":
-        if sys.stdin is None:
-            raise OptionError("standard input is closed; give INPUT")
-        found = [line.strip() for line in sys.stdin if line.strip()]
+        found = incoming_names("give INPUT")
         if not found:
             raise OptionError("standard input names no file; give one a line")
         return found

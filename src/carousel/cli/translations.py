@@ -14,6 +14,8 @@ from carousel.cli.places import PLOT_FORMATS, TRANSLATION, check_ending
 from carousel.cli.standard_input import STANDARD_INPUT, incoming_lines
 from carousel.cli.waiting import counted
 from carousel.data import text_files
+from carousel.data.extras import import_extra
+from carousel.data.pairs import is_json_lines, one_side
 from carousel.data.storage import write_atomically
 from carousel.decoding.beam_search import BeamOptions
 from carousel.errors import DataError, OptionError
@@ -28,6 +30,10 @@ class TranslatingOptions:
     """What a translator translates."""
 
     text: str | None = option(default=None, help="a sentence to translate, in place of INPUT")
+    field: str | None = option(
+        default=None,
+        help="field of a JSON line that holds the text to translate; default: that of the training",
+    )
 
 
 def translate(
@@ -47,6 +53,8 @@ def translate(
     import carousel
 
     check_ending("--plot", plot, PLOT_FORMATS[TRANSLATION])
+    if plot is not None:
+        import_extra("matplotlib", "text")  # whose lack should be known before the work
     if chosen.text is not None and (input is not None or encoding is not None):
         other = "INPUT" if input is not None else "--encoding"
         raise OptionError(f"--text is the text itself, which {other} is not for; leave one out")
@@ -55,6 +63,10 @@ def translate(
     if encoding is not None:
         text_files.known_encoding(encoding)  # what is wrong is refused before the model is read
     path = None if input is None or input == "-" else os.path.expanduser(input)
+    if chosen.field is not None and not (path and is_json_lines(path)):
+        raise OptionError(
+            "--field belongs to a file of JSON lines, .jsonl or .ndjson; leave it out, or give one"
+        )
     if path is not None:
         text_files.found_files(path)
     translator = carousel.load(model).to(device)
@@ -67,7 +79,7 @@ def translate(
         lines = incoming_lines(encoding, "give INPUT, or --text")
         source, piped = STANDARD_INPUT, True
     else:
-        lines, source = text_files.file_lines(path, encoding), path
+        lines, source = _sources(path, translator.options, chosen.field, encoding), path
     if plot is not None:
         lines = _only_line(lines)
     total = len(lines) if isinstance(lines, list) else 0
@@ -91,7 +103,7 @@ def translate(
                 if progress is not None:
                     progress(number, total)
                 if getattr(sys.stdout, "failed", False):  # the reader has left
-                    return
+                    break
     except (DataError, KeyboardInterrupt):
         # What came through a pipe comes no second time.
         if out is not None and written and piped:
@@ -101,6 +113,12 @@ def translate(
         _write(out, written)
     if plot is not None:
         last.plot(plot)
+
+
+def _sources(path: str, options: Any, field: str | None, encoding: str) -> list[str]:
+    """Returns the texts to translate of a file of text, or of pairs as the model was fitted to."""
+    usual = options.target_field if options.reverse else options.source_field
+    return one_side(path, field=field or usual, column=int(options.reverse), encoding=encoding)
 
 
 def _write(out: Path, texts: list[str]) -> None:

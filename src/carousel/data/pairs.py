@@ -223,15 +223,62 @@ class Pairs:
         return cls(sources, targets, lines, f"{one} and {other}")
 
 
+def is_json_lines(path: str | Path) -> bool:
+    """Returns whether the file that a path or pattern means is one of JSON lines by its name."""
+    return text_files.ends_in(text_files.JSON_SUFFIXES, text_files.found_files(path)[0])
+
+
+def one_side(path: str | Path, *, field: str, column: int, encoding: str) -> list[str]:
+    """Returns one text for each line of a file: the line, or one side of the pair that it holds.
+
+    Args:
+        path: text, or by its name JSON lines (``.jsonl``, ``.ndjson``) or a table (``.tsv``) with
+            a TAB between columns; any of them also as ``.gz``. The other side may be missing.
+        field: of the JSON objects.
+        column: of the table, counted from 0.
+        encoding: of the file, as Python names it.
+
+    Returns:
+        The texts, empty for blank lines.
+
+    Raises:
+        DataError: for what cannot be read, or a line without that side.
+    """
+    lines = text_files.file_lines(path, encoding)
+    path = text_files.found_files(path)[0]
+    is_json = text_files.ends_in(text_files.JSON_SUFFIXES, path)
+    if not is_json and not text_files.ends_in((".tsv",), path):
+        return lines
+    texts = []
+    for number, line in enumerate(lines, start=1):
+        place: dict[str, Any] = {"source": path, "line": number}
+        if not line.strip():
+            texts.append("")
+        elif is_json:
+            texts += _json_texts(line, (field,), place)
+        else:
+            columns = line.split("\t")
+            if len(columns) <= column:
+                raise DataError(
+                    f"expected text in column {column + 1}, got {line[:40]!r}; put a TAB between "
+                    "columns, or name the file .txt if it is no table",
+                    **place,
+                )
+            texts.append(columns[column])
+    return texts
+
+
 def _file_rows(
     path: str | Path, fields: tuple[str, str], encoding: str
 ) -> Iterator[tuple[int, str, str]]:
-    is_json = text_files.ends_in(text_files.JSON_SUFFIXES, Path(path))
-    for number, line in enumerate(text_files.file_lines(path, encoding), start=1):
+    lines = text_files.file_lines(path, encoding)
+    path = text_files.found_files(path)[0]
+    is_json = text_files.ends_in(text_files.JSON_SUFFIXES, path)
+    for number, line in enumerate(lines, start=1):
         place: dict[str, Any] = {"source": path, "line": number}
         if is_json:
             if line.strip():
-                one, other = _json_pair(line, fields, place)
+                one, other = _json_texts(line, fields, place)
                 yield number, one, other
         elif line.strip(" "):
             columns = line.split("\t", maxsplit=2)
@@ -244,13 +291,14 @@ def _file_rows(
             yield number, columns[0], columns[1]
 
 
-def _json_pair(line: str, fields: tuple[str, str], place: dict[str, Any]) -> list[str]:
+def _json_texts(line: str, fields: tuple[str, ...], place: dict[str, Any]) -> list[str]:
     remedy = "name the file .tsv if it is a table"
     value = text_files.json_value(line, (dict,), "a JSON object", remedy, **place)
     for name in fields:
         if name not in value:
             problem = unknown_name("field", name, value)
-            raise DataError(f"{problem}; name the fields by source and target", **place)
+            names = "the fields by source and target" if len(fields) > 1 else "it by --field"
+            raise DataError(f"{problem}; name {names}", **place)
     return [_text(value[name], column=name, **place) for name in fields]
 
 

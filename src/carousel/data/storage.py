@@ -49,6 +49,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         OutputError: if it cannot be written; the old file is untouched.
     """
     target = _real(path)
+    _check_no_device(target)
     partial = _beside(target, PARTIAL)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -141,11 +142,20 @@ def check_file_target(target: str | Path, force: bool = False) -> None:
     goal = _real(target)
     if os.path.isdir(goal):
         raise OutputError(f"{goal}: expected the name of a file, found a folder; add a name to it")
+    _check_no_device(goal)
     if os.path.lexists(goal) and not force:
         raise OutputError(
             f"{goal}: exists already; give --force (force=True) to replace it, or another name"
         )
     _probe(goal)
+
+
+def _check_no_device(goal: Path) -> None:
+    """Refuses what a file would take the place of, and nobody could read from any more."""
+    if os.path.exists(goal) and not (os.path.isfile(goal) or os.path.isdir(goal)):
+        raise OutputError(
+            f"{goal}: expected the name of a file, found a pipe or device; give another name"
+        )
 
 
 def _probe(goal: Path) -> None:

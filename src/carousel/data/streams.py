@@ -1,4 +1,4 @@
-"""Output streams whose reader may leave or whose disk may fill up.
+"""Output streams whose reader may leave, whose disk may fill up, or whose encoding lacks signs.
 
 Knows nothing of what is written.
 """
@@ -16,7 +16,8 @@ from carousel.errors import OutputError
 class LastingStream:
     """A text stream that outlives its reader: what comes after a failed write goes nowhere.
 
-    Anything else is the stream's own.
+    A character that its encoding lacks is written as JSON would escape it, such as \\u0142, and
+    ``escaped`` is True from then on. Anything else is the stream's own.
 
     Args:
         stream: where to write.
@@ -31,12 +32,18 @@ class LastingStream:
         self.name = name
         self.expendable = expendable
         self.failed = False
+        self.escaped = False
 
     def write(self, text: str) -> int:
         """Writes the text, if the stream still takes any."""
         if not self.failed:
             with self._lasting():
-                self.stream.write(text)
+                try:
+                    self.stream.write(text)
+                except UnicodeEncodeError as error:
+                    self.escaped = True
+                    # Of some encodings the error has another name.
+                    self.stream.write(_escaped(text, self.stream.encoding or error.encoding))
         return len(text)
 
     def flush(self) -> None:
@@ -68,3 +75,21 @@ class LastingStream:
                     f"{self.name}: cannot be written ({error.strerror or error}); free some space, "
                     "or send the output somewhere else"
                 ) from error
+
+
+def _escaped(text: str, encoding: str) -> str:
+    """Returns a text with numbers in place of the characters that an encoding lacks."""
+    return "".join(sign if _has(encoding, sign) else _number(sign) for sign in text)
+
+
+def _has(encoding: str, sign: str) -> bool:
+    try:
+        return bool(sign.encode(encoding))
+    except UnicodeEncodeError:
+        return False
+
+
+def _number(sign: str) -> str:
+    """Returns a character's number in UTF-16, or its two, which JSON reads back."""
+    units = sign.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[k : k + 2].hex()}" for k in range(0, len(units), 2))

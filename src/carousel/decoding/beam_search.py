@@ -33,18 +33,18 @@ class BeamOptions:
         help="how many hypotheses of a sentence are followed; 1 always takes the most likely token",
         unit="hypotheses",
         low=1,
+        high=1_000,
     )
     length_penalty: float = option(
         default=1.0,
-        help="how far long hypotheses are made up for their length; 0 for not at all",
+        help="how strongly a score is divided by the length: more favours long ones, 0 short ones",
         low=0.0,
         high=10.0,
         source="α in arXiv:1609.08144, equation 14",
     )
     coverage_penalty: float = option(
         default=0.0,
-        help="how much less likely hypotheses become that attend too little to a part of the "
-        "source; 0 for not at all",
+        help="how much hypotheses lose that attend too little to parts of the source; 0 nothing",
         low=0.0,
         high=1_000.0,
         source="β in arXiv:1609.08144, equation 15",
@@ -144,9 +144,9 @@ def beam_search(
         those that were cut, by theirs. One at least.
 
     Raises:
-        DataError: for a NaN, a log-probability above 0, or a limit below 1.
+        DataError: for a NaN, a log-probability above 0, attention below 0, or a limit below 1.
         OptionError: for a coverage penalty without attention, or a token the step does not score.
-        ShapeError: where the step answers for more or fewer rows than it was given.
+        ShapeError: where the step answers for other rows than its own, or attends only at times.
 
     Reference:
         Wu et al. 2016, section 7 (arXiv:1609.08144).

@@ -1,11 +1,20 @@
-"""The part of a model card that reads alike whatever the task is."""
+"""The parts of a model card that read alike whatever the task is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from carousel.data.samples import PREFIX, is_sample, samples
 from carousel.options import to_dict
+
+
+def source_line(source: str) -> str:
+    """Returns where the data came from, with the credit and licence of a sample."""
+    sample = samples().get(source.removeprefix(PREFIX)) if is_sample(source) else None
+    if sample is None:
+        return f"- source: {source}"
+    return f"- source: {source} ({sample['source']}; {sample['licence']})"
 
 
 def option_lines(options: Any, run: Mapping[str, Any]) -> list[str]:

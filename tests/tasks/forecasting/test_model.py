@@ -269,10 +269,10 @@ def test_without_validation_every_row_trains_and_the_last_weights_stay(rows: pl.
         fitted.evaluate(rows)
 
 
-def test_further_data_may_choose_when_to_stop_where_no_rows_do(rows: pl.DataFrame) -> None:
+def test_further_data_may_choose_the_weights_where_no_rows_do(rows: pl.DataFrame) -> None:
     fitted = Forecaster(**{**SMALL, "validation": 0}).fit(rows, valid=rows, run=QUICK)
     assert fitted.history.scores("pinball")
-    assert "validation: a frame in memory, which chose when to stop" in fitted.card
+    assert "validation: a frame in memory, which chose the weights" in fitted.card
 
 
 def swinging(length: int = 80) -> pl.DataFrame:

@@ -65,16 +65,27 @@ def together(pairs: Pairs) -> list[Pair]:
 
 
 def test_of_the_very_pairs_the_holdout_is_scored() -> None:
-    found, scope, notes, seen = chosen(small_translator(), PAIRS)
+    found, scope, notes, seen, is_held = chosen(small_translator(), PAIRS)
     assert together(found) == holdout(PAIRS)
+    assert is_held
     assert [PAIRS[line - 1] for line in found.lines] == together(found)
     assert scope == f"{len(found)} pairs of a list of 100 pairs that fitting has not seen"
     assert (notes, seen) == ((), 0)
 
 
+def test_what_fitting_held_out_is_scored_however_long_it_is() -> None:
+    model = small_translator()._ready("look")
+    pairs = Pairs.read([("the cat. " * 251, "die Katze."), *OTHER])
+    how = (BeamOptions(beam=1), "13a", None)
+    with pytest.raises(DataError, match="expected a sentence, got 502 words"):
+        evaluate_pairs(model, Scored(pairs, "pairs"), *how)
+    report = evaluate_pairs(model, Scored(pairs, "pairs", is_held=True), *how)
+    assert sum(band.sentences for band in report.bands) == len(pairs)
+
+
 def test_the_holdout_is_cleaned_as_the_others_were() -> None:
     model = fitted(BLEMISHED)
-    found, scope, notes, seen = chosen(model, BLEMISHED)
+    found, scope, notes, seen, _ = chosen(model, BLEMISHED)
     assert together(found) == holdout(PAIRS)
     assert "pairs of a list of 108 pairs that fitting has not seen" in scope
     assert (notes, seen) == ((), 0)
@@ -146,7 +157,7 @@ def test_a_reference_that_is_no_sentence_is_refused() -> None:
 
 @pytest.mark.parametrize("pairs", [OTHER, PAIRS[::-1], PAIRS[1:], [*PAIRS, OTHER[0]], PAIRS[:30]])
 def test_other_pairs_are_scored_whole_and_known_sources_told(pairs: list[Pair]) -> None:
-    found, scope, notes, seen = chosen(small_translator(), pairs)
+    found, scope, notes, seen, _ = chosen(small_translator(), pairs)
     assert together(found) == pairs
     assert scope == f"{len(pairs)} pairs of a list of {len(pairs)} pairs"
     learned = {one for one, _ in PAIRS} - {one for one, _ in holdout(PAIRS)}
@@ -164,7 +175,7 @@ def test_other_pairs_are_scored_whole_and_known_sources_told(pairs: list[Pair]) 
 
 def test_pairs_with_an_empty_side_are_scored_and_told() -> None:
     pairs = [*OTHER, ("", "leer"), ("empty", " "), ("", "")]
-    found, _, notes, seen = chosen(small_translator(), pairs)
+    found, _, notes, seen, _ = chosen(small_translator(), pairs)
     assert together(found) == pairs
     assert (notes, seen) == (("3 pairs have an empty side and are scored as they are.",), 0)
     report = small_translator().evaluate(pairs, **GREEDY)
@@ -177,7 +188,7 @@ def test_where_all_has_been_seen_there_is_nothing_to_score() -> None:
     model = fitted(holdout=0.0)
     with pytest.raises(DataError, match="a list of 100 pairs: no pair to score: the model has see"):
         chosen(model, PAIRS)
-    found, _, notes, seen = chosen(model, PAIRS[:50])  # which are not the very pairs
+    found, _, notes, seen, _ = chosen(model, PAIRS[:50])  # which are not the very pairs
     assert len(found) == seen == 50
     assert notes[0].startswith("50 of 50 sources (100.0%)")
 

@@ -204,8 +204,9 @@ USES = {
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"max_tokens": 0}, "max_tokens expects a whole number from 1 on, got 0"),
-        ({"beam": 0}, "'beam' expects a value of hypotheses, at least 1"),
+        ({"max_tokens": 0}, "max_tokens expects a whole number from 1 to 1,000,000, got 0"),
+        ({"max_tokens": 10**30}, "max_tokens expects a whole number from 1 to 1,000,000, got 1"),
+        ({"beam": 0}, "'beam' expects a value of hypotheses, from 1 to 1000"),
         ({"bem": 3}, "did you mean 'beam'"),
         ({"beam": 2, "best": 3}, "'best' expects at most the beam, 2, got 3"),
         ({"length_penalty": -1}, "'length_penalty'"),
@@ -237,6 +238,12 @@ def test_a_stream_yields_what_translate_returns() -> None:
     assert [one.text for one in found] == model.translate(many)
     assert list(model.stream([])) == []
     assert [one.text == "" for one in model.stream(["", "the cat."])] == [True, False]
+
+
+def test_a_list_is_always_translated_in_the_same_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("carousel.tasks.translation.model.ready_groups")
+    model, many = taught_translator(), SOURCES * 4
+    assert [one.text for one in model.stream(many)] == model.translate(many)
 
 
 def test_a_stream_answers_before_the_next_sentence_is_there() -> None:

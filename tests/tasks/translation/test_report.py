@@ -11,7 +11,7 @@ import sacrebleu
 
 from carousel.errors import DataError, OptionError
 from carousel.tasks.translation.report import LengthBand, Report, make_report
-from carousel.tasks.translation.scores import Score, bleu, chrf
+from carousel.tasks.translation.scores import Score, count_bleu, count_chrf
 
 GIVEN: dict[str, Any] = {
     "scope": "48 held-out pairs of a book",
@@ -84,8 +84,8 @@ def test_every_system_is_scored_on_the_same_sentences() -> None:
     report = make_report(sources, references, systems, **GIVEN, notes=("a note",))
     assert list(report.bleu) == list(report.chrf) == list(systems)
     for name, texts in systems.items():
-        assert report.bleu[name] == bleu(texts, references)
-        assert report.chrf[name] == chrf(texts, references)
+        assert report.bleu[name] == count_bleu(texts, references).score()
+        assert report.chrf[name] == count_chrf(texts, references).score()
     assert report.bleu_score is report.bleu["this model"]
     assert report.chrf_score is report.chrf["this model"]
     assert report.sentences == 48

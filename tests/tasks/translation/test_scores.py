@@ -16,13 +16,19 @@ from carousel.tasks.resampling import RESAMPLES, SEED
 from carousel.tasks.translation.scores import (
     TOKENIZERS,
     Score,
-    bleu,
-    chrf,
     count_bleu,
     count_chrf,
 )
 
 MAT = "the cat sat on the mat"
+
+
+def bleu(translations: list[str], references: list[str], *, tokenizer: str = "13a") -> Score:
+    return count_bleu(translations, references, tokenizer=tokenizer).score()
+
+
+def chrf(translations: list[str], references: list[str]) -> Score:
+    return count_chrf(translations, references).score()
 
 
 def made_texts(number: int = 40, same: float = 0.8) -> tuple[list[str], list[str]]:

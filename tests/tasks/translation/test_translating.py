@@ -22,7 +22,12 @@ from carousel.tasks.translation import Translation
 from carousel.tasks.translation import translating as module
 from carousel.tasks.translation.data import encode
 from carousel.tasks.translation.search import Searcher
-from carousel.tasks.translation.translating import check_limit, translated, unseen_characters
+from carousel.tasks.translation.translating import (
+    check_limit,
+    check_sentences,
+    translated,
+    unseen_characters,
+)
 from carousel.tasks.translation.translation import make_translation
 
 NEW = [source for source, _ in small_pairs(450, seed=1)[400:]]
@@ -112,15 +117,17 @@ def test_a_limit_cuts_a_translation() -> None:
         assert cut.complete == (limit >= len(tokens))  # its end is one of them
 
 
-@pytest.mark.parametrize("limit", [0, -1, True, 2.0, "3"])
+@pytest.mark.parametrize("limit", [0, -1, 10**6 + 1, True, 2.0, "3"])
 def test_limits_that_are_none_are_refused(limit: Any) -> None:
-    with pytest.raises(OptionError, match="max_tokens expects a whole number from 1 on, got"):
+    with pytest.raises(
+        OptionError, match="max_tokens expects a whole number from 1 to 1,000,000, got"
+    ):
         check_limit(limit)
     with pytest.raises(OptionError, match="max_tokens expects"):
         inspect.unwrap(translated)(
             small_translator()._ready("look"), ["the"], BeamOptions(), limit, None
         )
-    for fine in (None, 1, 10**9):
+    for fine in (None, 1, 10**6):
         check_limit(fine)
 
 
@@ -139,18 +146,13 @@ def test_limits_that_are_none_are_refused(limit: Any) -> None:
 )
 def test_what_is_no_sentence_is_refused_with_its_number(text: Any, words: str) -> None:
     model = small_translator()._ready("look")
-    for first_line, line in ((1, 3), (65, 67)):
-        with pytest.raises(DataError, match=words) as caught:
-            inspect.unwrap(translated)(
-                model,
-                ["the", "", text, "cat"],
-                BeamOptions(),
-                None,
-                None,
-                lines=range(first_line, first_line + 4),
-            )
-        assert caught.value.line == line
-        assert str(caught.value).startswith(f"the sentences to translate, line {line}: ")
+    texts = ["the", "", text, "cat"]
+    with pytest.raises(DataError, match=words) as caught:
+        inspect.unwrap(translated)(model, texts, BeamOptions(), None, None)
+    assert str(caught.value).startswith("the sentences to translate, line 3: ")
+    with pytest.raises(DataError, match=words) as caught:
+        inspect.unwrap(check_sentences)(model, texts, "in.txt", range(65, 69))
+    assert str(caught.value).startswith("in.txt, line 67: ")
 
 
 def test_a_sentence_somewhat_longer_than_all_of_training_is_translated() -> None:

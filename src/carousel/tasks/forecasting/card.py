@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from carousel.tasks.cards import option_lines
+from carousel.tasks.cards import option_lines, source_line
 from carousel.tasks.forecasting.fitted import Fitted
 
 
@@ -26,7 +26,7 @@ def write_card(fitted: Fitted) -> str:
         "",
         "## Data",
         "",
-        f"- source: {about['source']}",
+        source_line(about["source"]),
         f"- {about['data']}; {low:,} to {high:,} rows a series",
         f"- columns: series `{options.id_column}`, time `{options.time_column}`, "
         f"target `{options.target}`",
@@ -73,7 +73,7 @@ def write_card(fitted: Fitted) -> str:
 def _validation(fitted: Fitted) -> str:
     steps = fitted.plan.validation
     rows = fitted.about["validation"] or (f"{steps:,} steps of each series" if steps else "")
-    return f"{rows}, which chose when to stop" if rows else "none; the last weights were kept"
+    return f"{rows}, which chose the weights" if rows else "none; the last weights were kept"
 
 
 def _anchor(distance: int) -> str:

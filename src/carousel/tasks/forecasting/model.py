@@ -75,7 +75,7 @@ class Forecaster(TrainedModel[Fitted]):
         Args:
             data: rows in long form: a path (CSV, Parquet), ``sample:NAME``, or a frame of pandas,
                 polars or pyarrow.
-            valid: further rows that choose when to stop; by default the last rows before the
+            valid: further rows that choose the weights; by default the last rows before the
                 holdout of each series.
             run: how to train; what it leaves open has defaults.
             progress: where to report; by default what ``run.progress`` says.
@@ -319,7 +319,7 @@ def _untrained(
 def _validation(
     fitted: Fitted, windows: Windows, rows: np.ndarray, valid: Any
 ) -> tuple[Windows, tuple[torch.Tensor, torch.Tensor]]:
-    """Returns the windows that choose when to stop: of ``valid``, or behind the training rows."""
+    """Returns the windows that choose the weights: of ``valid``, or behind the training rows."""
     if valid is None:
         end = rows + fitted.plan.validation
         origins = validation_origins(windows, rows, end)

@@ -78,7 +78,7 @@ class ForecastingOptions:
     )
     validation: int | None = option(
         default=None,
-        help="steps before the holdout that choose when to stop; by default a tenth, 0 for none, "
+        help="steps before the holdout that choose the weights; by default a tenth, 0 for none, "
         "which trains on them and keeps the last weights",
         unit="steps",
         low=0,

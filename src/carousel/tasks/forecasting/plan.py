@@ -42,7 +42,7 @@ class Plan:
         anchor: the distance of the value that forecasts are relative to: the season where its value
             is clearly the better forecast by itself, else 1, for the last value.
         log: whether the network sees logarithms of the target.
-        validation: rows before the holdout that choose when to stop.
+        validation: rows before the holdout that choose the weights.
         holdout: rows at the end of each series that fitting never sees.
     """
 
@@ -74,7 +74,7 @@ def make_plan(panel: Panel, options: ForecastingOptions, *, validates: bool = Tr
     Args:
         panel: the series.
         options: of the forecaster.
-        validates: whether rows of the panel choose when to stop (else further data does).
+        validates: whether rows of the panel choose the weights (else further data does).
 
     Raises:
         DataError: for a series too short; names it and what it lacks.

@@ -34,7 +34,7 @@ class ForecastingTask(Task[Window]):
         network: what is trained.
         windows: of the training data.
         origins: (series, origin) of each training window, both (N,).
-        valid: windows that choose when to stop, and
+        valid: windows that choose the weights, and
         valid_origins: theirs.
         options: of the forecaster.
         plan: what the data decided.

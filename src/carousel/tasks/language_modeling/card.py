@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from carousel.tasks.cards import option_lines
+from carousel.tasks.cards import option_lines, source_line
 from carousel.tasks.language_modeling.fitted import Fitted
 
 
@@ -29,7 +29,7 @@ def write_card(fitted: Fitted) -> str:
         "",
         "## Data",
         "",
-        f"- source: {about['source']}",
+        source_line(about["source"]),
         f"- {about['documents']:,} document{'s' if about['documents'] != 1 else ''}, "
         f"{about['characters']:,} characters",
         "",

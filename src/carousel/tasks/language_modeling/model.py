@@ -61,7 +61,7 @@ class LanguageModel(TrainedModel[Fitted]):
         Args:
             data: a path (text, JSON lines, either with .gz; a folder; a pattern), ``sample:NAME``,
                 or a list of texts.
-            valid: further text that chooses when to stop; by default what lies before the holdout.
+            valid: further text that chooses the weights; by default what lies before the holdout.
             run: how to train; what it leaves open has defaults.
             progress: where to report; by default what ``run.progress`` says.
 

@@ -51,7 +51,7 @@ class LanguageModelingOptions:
     encoding: str = option(default="utf-8", help="character encoding of the files")
     validation: float = option(
         default=0.05,
-        help="part of the text, behind the training part, that chooses when to stop",
+        help="part of the text, behind the training part, that chooses the weights",
         unit="the text",
         low=0.0,
         high=0.5,

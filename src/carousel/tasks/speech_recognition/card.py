@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from carousel.tasks.cards import option_lines
+from carousel.tasks.cards import option_lines, source_line
 from carousel.tasks.speech_recognition.fitted import Fitted
 from carousel.tasks.speech_recognition.plan import READY
 from carousel.tasks.speech_recognition.streaming import latency_seconds
@@ -44,7 +44,7 @@ def write_card(fitted: Fitted) -> str:
         "",
         "## Data",
         "",
-        f"- source: {about['source']}",
+        source_line(about["source"]),
         f"- {about['recordings']:,} recordings; left out: {removed or 'none'}",
         "",
         "## Split",

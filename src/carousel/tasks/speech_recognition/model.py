@@ -69,7 +69,7 @@ class Recognizer(TrainedModel[Fitted]):
                 any; a Kaldi data folder; ``sample:NAME``; or a list of dicts or of pairs
                 (audio, text). Audio is whatever libsndfile reads, or ready features: ``.npy``
                 (frames, features) or Sphinx ``.mfc``, 100 frames a second.
-            valid: further recordings that choose when to stop; by default a part of the data.
+            valid: further recordings that choose the weights; by default a part of the data.
             run: how to train; what it leaves open has defaults. ``batch_size`` counts recordings
                 of average length: batches are even in frames.
             progress: where to report; by default what ``run.progress`` says.

@@ -28,7 +28,7 @@ class RecognitionOptions:
     lowercase: bool = option(default=False, help="write and learn all text in small letters")
     validation: float = option(
         default=0.1,
-        help="part of the recordings that chooses when to stop; where speakers are named none is "
+        help="part of the recordings that chooses the weights; where speakers are named none is "
         "in two parts",
         unit="the recordings",
         low=0.0,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from carousel.tasks.cards import option_lines
+from carousel.tasks.cards import option_lines, source_line
 from carousel.tasks.translation.fitted import Fitted
 
 
@@ -39,7 +39,7 @@ def write_card(fitted: Fitted) -> str:
         "",
         "## Data",
         "",
-        f"- source: {about['source']}",
+        source_line(about["source"]),
         f"- {about['pairs']:,} sentence pairs; left out: {removed or 'none'}",
         "",
         "## Split",

@@ -19,7 +19,7 @@ from carousel.tasks.translation.options import TranslationOptions
 from carousel.tasks.translation.report import Report, make_report
 from carousel.tasks.translation.search import search_words
 from carousel.tasks.translation.training import corpus_nats
-from carousel.tasks.translation.translating import check_sentences, translated
+from carousel.tasks.translation.translating import check_sentences, searched
 
 MODEL_NAME, WORD_BY_WORD, COPY = "this model", "word by word", "copy"
 
@@ -32,12 +32,14 @@ class Scored(NamedTuple):
         scope: what they are, in words.
         notes: what to know of them.
         seen: how many of the sources the model was fitted to.
+        is_held: whether fitting held them out, and so has accepted their lengths.
     """
 
     pairs: Pairs
     scope: str
     notes: tuple[str, ...] = ()
     seen: int = 0
+    is_held: bool = False
 
 
 def pairs_to_score(fitted: Fitted, data: Any, options: TranslationOptions) -> Scored:
@@ -60,7 +62,8 @@ def pairs_to_score(fitted: Fitted, data: Any, options: TranslationOptions) -> Sc
                 source=pairs.name,
             )
         held = usable.take(rows)
-        return Scored(held, f"{len(held):,} pairs of {pairs.name} that fitting has not seen")
+        scope = f"{len(held):,} pairs of {pairs.name} that fitting has not seen"
+        return Scored(held, scope, is_held=True)
     notes = []
     if known := int(fitted.seen.knows(pairs).sum()):
         notes.append(
@@ -86,19 +89,13 @@ def evaluate_pairs(
     """Translates the sources and scores the translations; see ``Translator.evaluate``."""
     import_extra("sacrebleu", "text")  # whose lack should be known before the work, not behind it
     pairs, notes = scored.pairs, scored.notes
-    lines, target = pairs.lines.tolist(), fitted.tokenizers.target
-    name = f"the translations of {pairs.name}"
-    check_sentences(fitted, pairs.targets, name, lines, tokenizer=target)
+    if not scored.is_held:
+        lines, target = pairs.lines.tolist(), fitted.tokenizers.target
+        name = f"the translations of {pairs.name}"
+        check_sentences(fitted, pairs.targets, name, lines, tokenizer=target)
+        check_sentences(fitted, pairs.sources, pairs.name, lines)
     begun = time.perf_counter()
-    found = translated(
-        fitted,
-        pairs.sources,
-        search,
-        None,
-        progress,
-        source=pairs.name,
-        lines=lines,
-    )
+    found = searched(fitted, pairs.sources, search, None, progress)
     seconds = time.perf_counter() - begun
     nats, tokens = corpus_nats(fitted.network, make_corpus(pairs, fitted.tokenizers))
     cut = sum(not one.complete for one in found)

@@ -65,7 +65,7 @@ class Translator(TrainedModel[Fitted]):
         Args:
             data: two paths of aligned text files; one path of a table whose first two columns are
                 divided by a TAB, or of JSON lines; ``sample:NAME``; or a list of pairs of texts.
-            valid: further pairs that choose when to stop; by default a part of the data.
+            valid: further pairs that choose the weights; by default a part of the data.
             run: how to train; what it leaves open has defaults. ``batch_size`` counts pairs
                 of average length: batches are even in tokens.
             progress: where to report; by default what ``run.progress`` says.
@@ -123,8 +123,8 @@ class Translator(TrainedModel[Fitted]):
             source, by length of sentence, with examples.
 
         Raises:
-            DataError: where there is no pair that is new to the model, or one that is far longer
-                than a sentence.
+            DataError: where there is no pair that is new to the model, or, of others than fitting
+                held out, one that is far longer than a sentence.
             OptionError: for an option out of range, or ``best``.
             MissingDependencyError: where sacrebleu is not installed.
         """
@@ -230,9 +230,9 @@ class Translator(TrainedModel[Fitted]):
     ) -> Iterator[Translation]:
         """Yields the translation of each text as soon as it can, in their order.
 
-        What has come meanwhile is translated together. The texts are read in a thread of their own.
-        A list is checked whole before the first translation; of what comes one by one, the texts
-        before a wrong one are translated.
+        A list is checked whole before the first translation. Other texts are read in a thread of
+        their own, what has come meanwhile is translated together, and those before a wrong one are
+        translated.
 
         Args:
             texts: such as the lines of standard input.
@@ -251,6 +251,7 @@ class Translator(TrainedModel[Fitted]):
         check_limit(max_tokens)
         _check_list(texts)
         if isinstance(texts, Sequence):
+            texts = list(texts)
             check_sentences(fitted, texts, source)
         return _streamed(fitted, texts, search, max_tokens, source)
 
@@ -332,13 +333,22 @@ def _streamed(
     source: str,
 ) -> Iterator[Translation]:
     line = 1
-    for group in ready_groups(texts, LINES_AT_ONCE):
+    for group in _groups(texts):
         # The lines before a wrong one are not lost.
         good, error = good_part(fitted, group, source, line)
         yield from searched(fitted, good, search, max_tokens, None)
         if error is not None:
             raise error
         line += len(group)
+
+
+def _groups(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yields the texts that are translated together: of a list always the same, as sums round."""
+    if not isinstance(texts, list):
+        yield from ready_groups(texts, LINES_AT_ONCE)
+        return
+    for first in range(0, len(texts), LINES_AT_ONCE):
+        yield texts[first : first + LINES_AT_ONCE]
 
 
 def _of_the_best(search: BeamOptions) -> BeamOptions:

@@ -24,27 +24,27 @@ class TranslationOptions:
     )
     reverse: bool = option(
         default=False,
-        help="translate the second side of each pair to the first; evaluate takes them in the same "
-        "order then",
+        help="translate the second side of each pair to the first; files, columns and fields keep "
+        "their order, in evaluate too",
     )
     encoding: str = option(default="utf-8", help="character encoding of the files")
     max_words: int = option(
         default=200,
-        help="pairs with more words than this on a side are left out, or 20 times as many "
-        "characters",
+        help="leave out pairs of which a side has more words than this, or more than 20 "
+        "characters for each of them",
         unit="words",
         low=1,
     )
     max_ratio: float = option(
         default=4.0,
-        help="pairs are left out of which one side has more than so many times the words of the "
-        "other, one added to either; 1000 keeps all, as it must where a language writes no spaces",
+        help="leave out pairs of which (words of the longer side + 1) / (words of the shorter + "
+        "1) is above this; 1000 keeps all, as it must where a language writes no spaces",
         low=1.0,
         high=1_000.0,
     )
     validation: float = option(
         default=0.05,
-        help="part of the pairs that chooses when to stop; no source is in two parts",
+        help="part of the pairs that chooses the weights; no source is in two parts",
         unit="the pairs",
         low=0.0,
         high=0.5,
@@ -61,24 +61,27 @@ class TranslationOptions:
         help="most subwords known, in each language where they are not shared",
         unit="subwords",
         low=SUBWORDS,
+        high=1_000_000,
     )
     shared_vocabulary: bool = option(
         default=True, help="learn one set of subwords from both languages"
     )
     embedding_size: int | None = option(
-        default=None, help="numbers that stand for a subword", unit="numbers", low=1
+        default=None, help="numbers that stand for a subword", unit="numbers", low=1, high=8_192
     )
     hidden_size: int | None = option(
         default=None,
         help="memory cells of a layer that writes the target",
         unit="cells",
         low=1,
+        high=8_192,
     )
     encoder_size: int | None = option(
         default=None,
         help="memory cells of each direction that reads the source; by default half of hidden_size",
         unit="cells",
         low=1,
+        high=8_192,
     )
     encoder_layers: int | None = option(
         default=None,
@@ -108,7 +111,7 @@ class TranslationOptions:
     input_feeding: bool = option(
         default=False,
         help="give each step what the last one attended to; the decoder then learns step by step, "
-        "which takes about twice as long",
+        "which is slower",
         source="arXiv:1508.04025, section 3.3",
     )
     tied: bool = option(
@@ -122,7 +125,7 @@ class TranslationOptions:
         source="three-way tying, arXiv:1608.05859, section 4.3",
     )
     word_dropout: float | None = option(
-        default=None, help="part of the subwords left out of each batch", low=0.0, high=0.9
+        default=None, help="part of the subwords that a batch does without", low=0.0, high=0.9
     )
     input_dropout: float | None = option(
         default=None,

@@ -245,7 +245,7 @@ def make_report(
         references: N, what a person translated them to.
         systems: by name the N translations of each: the model first, then at least one baseline.
         scope, search, perplexity, tokens, seconds, notes, seen: see ``Report``.
-        tokenizer: what words are to BLEU; see ``scores.bleu``.
+        tokenizer: what words are to BLEU; see ``scores.count_bleu``.
 
     Raises:
         DataError: for lists of unequal length, or empty ones.

@@ -110,22 +110,7 @@ def check_tokenizer(tokenizer: str) -> None:
 def count_bleu(
     translations: Sequence[str], references: Sequence[str], *, tokenizer: str = "13a"
 ) -> Counts:
-    """Counts what BLEU needs; see ``bleu``."""
-    check_tokenizer(tokenizer)
-    # "force" keeps sacreBLEU from logging a warning; a report has a note of its own instead.
-    metric = import_extra("sacrebleu", "text").BLEU(tokenize=tokenizer, force=True)
-    return Counts(metric, translations, references)
-
-
-def count_chrf(translations: Sequence[str], references: Sequence[str]) -> Counts:
-    """Counts what chrF needs; see ``chrf``."""
-    return Counts(import_extra("sacrebleu", "text").CHRF(), translations, references)
-
-
-def bleu(
-    translations: Sequence[str], references: Sequence[str], *, tokenizer: str = "13a"
-) -> Score:
-    """Returns BLEU of all translations together: how many runs of words the references have.
+    """Counts what BLEU needs: how many runs of words the references have.
 
         BLEU = 100 · min(1, exp(1 − r / c)) · (p_1 · p_2 · p_3 · p_4)^(1/4)
 
@@ -139,6 +124,9 @@ def bleu(
         tokenizer: what words are: "13a" for languages that write spaces, "intl" to split at
             Unicode's signs, "zh" for Chinese, "char" for single characters.
 
+    Returns:
+        The counts of each sentence.
+
     Raises:
         DataError: for another number of translations than of references, or none.
         OptionError: for an unknown tokenizer.
@@ -147,11 +135,14 @@ def bleu(
     Reference: Papineni et al. 2002, doi:10.3115/1073083.1073135; the tokenizers and the smoothing
     are those of Post 2018, arXiv:1804.08771.
     """
-    return count_bleu(translations, references, tokenizer=tokenizer).score()
+    check_tokenizer(tokenizer)
+    # "force" keeps sacreBLEU from logging a warning; a report has a note of its own instead.
+    metric = import_extra("sacrebleu", "text").BLEU(tokenize=tokenizer, force=True)
+    return Counts(metric, translations, references)
 
 
-def chrf(translations: Sequence[str], references: Sequence[str]) -> Score:
-    """Returns chrF2 of all translations together: how many runs of characters are the references'.
+def count_chrf(translations: Sequence[str], references: Sequence[str]) -> Counts:
+    """Counts what chrF2 needs: how many runs of characters are the references'.
 
         chrF = 100 · (1 + β²) · P · R / (β² · P + R),  β = 2
 
@@ -163,13 +154,16 @@ def chrf(translations: Sequence[str], references: Sequence[str]) -> Score:
         translations: N texts.
         references: N texts.
 
+    Returns:
+        The counts of each sentence.
+
     Raises:
         DataError: for another number of translations than of references, or none.
         MissingDependencyError: where sacreBLEU is not installed.
 
     Reference: Popović 2015, doi:10.18653/v1/W15-3049.
     """
-    return count_chrf(translations, references).score()
+    return Counts(import_extra("sacrebleu", "text").CHRF(), translations, references)
 
 
 def _check(translations: Sequence[str], references: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from carousel.tasks.translation.translation import (
 )
 
 LINES_AT_ONCE = 64
+_MOST = 1_000_000  # subwords of a translation
 SENTENCES = "the sentences to translate"
 
 
@@ -31,9 +32,6 @@ def translated(
     search: BeamOptions,
     max_tokens: int | None,
     progress: Callable[[int, int], None] | None,
-    *,
-    source: str = SENTENCES,
-    lines: Iterable[int] | None = None,
 ) -> list[Translation]:
     """Translates sentences; see ``Translator.translate``.
 
@@ -44,15 +42,13 @@ def translated(
         max_tokens: most subwords of a translation, its end among them; None for a limit by the
             source's length.
         progress: told how many are done, and of how many.
-        source: what the sentences are called in a message.
-        lines: their numbers there; by default from 1 on.
 
     Raises:
         DataError: for what is no text, or far longer than a sentence; names its number.
         OptionError: for a limit that is none.
     """
     check_limit(max_tokens)
-    check_sentences(fitted, texts, source, lines)
+    check_sentences(fitted, texts, SENTENCES)
     return searched(fitted, texts, search, max_tokens, progress)
 
 
@@ -134,8 +130,12 @@ def check_sentences(
 
 def check_limit(max_tokens: Any) -> None:
     """Refuses a limit of a translation's length that is none."""
-    if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
-        raise OptionError(f"max_tokens expects a whole number from 1 on, got {max_tokens!r}")
+    if max_tokens is None:
+        return
+    if type(max_tokens) is not int or not 1 <= max_tokens <= _MOST:
+        raise OptionError(
+            f"max_tokens expects a whole number from 1 to {_MOST:,}, got {max_tokens!r}"
+        )
 
 
 def unseen_characters(text: str, known: str) -> str:

@@ -68,7 +68,12 @@ def word_spans(text: str) -> list[tuple[int, int]]:
 @functools.cache
 def _pattern() -> re.Pattern[str]:
     # \w leaves out the marks, without which words of Hindi, or of decomposed letters, fall apart.
-    marks = "".join(c for c in map(chr, range(0x300, 0x10000)) if unicodedata.category(c)[0] == "M")
+    # Planes 0, 1 and 14 have them; as ranges, since a set of single ones takes long to search.
+    codes = itertools.chain(range(0x300, 0x20000), range(0xE0100, 0xE01F0))
+    found = [code for code in codes if unicodedata.category(chr(code))[0] == "M"]
+    firsts = [code for code, before in zip(found, [0, *found], strict=False) if code != before + 1]
+    lasts = [code for code, after in zip(found, [*found[1:], 0], strict=True) if code != after - 1]
+    marks = "".join(f"{chr(a)}-{chr(b)}" for a, b in zip(firsts, lasts, strict=True))
     run = rf"\w[\w{marks}{_JOINERS}]*"
     return re.compile(rf"{run}(?:['’‐‑-]{run})*|[^\w\s]")
 
