@@ -204,6 +204,15 @@ def test_help_that_nobody_reads_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("words", ["info", "info --json"])
+def test_a_closed_output_is_an_error_and_no_other_takes_its_place(words: str) -> None:
+    done = shell(f"carousel {words} >&-")
+    assert done.returncode == 2
+    assert done.stderr.startswith("carousel: error: standard output: cannot be written (it is clo")
+    done = shell("carousel evaluate absent absent.csv 2>&-")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 @pytest.mark.parametrize("words", ["info", "fit forecasting --help"])
 def test_a_result_that_finds_no_room_is_an_error(words: str) -> None:

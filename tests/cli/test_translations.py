@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import subprocess
@@ -22,7 +23,7 @@ from tests.tasks.translation.small_translators import (
     taught_translator,
 )
 
-from carousel.cli import main
+from carousel.cli import main, standard_output
 from carousel.tasks.translation import Translator
 
 SOURCES = [source for source, _ in OTHER[:5]]
@@ -332,6 +333,29 @@ def test_files_and_standard_input_are_read_as_those_of_training(
     assert lines_of(capsys, "predict", model, "--encoding", "utf-8") == wanted
 
 
+def test_what_is_read_is_not_written_over(
+    model: str, sentences: str, tmp_path: Path, capsys: Out
+) -> None:
+    before = Path(sentences).read_bytes()
+    (tmp_path / "link").symlink_to(sentences)
+    for place in (sentences, str(tmp_path / "link")):
+        words = ["predict", model, sentences, "--out", place, "--force"]
+        assert "--out is INPUT, which would be lost" in refused(capsys, *words)
+    words = ["predict", model, sentences, "--out", f"{model}/config.json", "--force"]
+    assert "--out lies in the model's folder" in refused(capsys, *words)
+    assert Path(sentences).read_bytes() == before
+    assert lines_of(capsys, "predict", model, sentences)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp437", "ascii", "utf-8"])
+def test_json_is_valid_in_any_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, encoding=encoding))
+    print(standard_output.as_json({"text": "Straße 😀"}), flush=True)
+    assert json.loads(content.getvalue().decode()) == {"text": "Straße 😀"}
+    assert (b"\\u00df" in content.getvalue()) == (encoding != "utf-8")
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("name", ["in.tsv", "in.jsonl", "in.ndjson.gz"])
 def test_of_pairs_the_side_that_the_model_reads_is_translated(
@@ -361,7 +385,7 @@ def test_a_field_and_a_column_are_named_where_they_are_missing(
     assert lines_of(capsys, "predict", model, str(place), "--field", "en") == wanted
     message = refused(capsys, "predict", model, str(place))
     assert "in.jsonl, line 1: there is no field 'source'" in message
-    assert "name it by --field" in message
+    assert "name the fields by --field" in message
     place.write_text('{"source": 3}')
     assert "column 'source': expected text, got 3" in refused(capsys, "predict", model, str(place))
     taught = Translator(**SMALL, reverse=True).fit(PAIRS, run=QUICK)

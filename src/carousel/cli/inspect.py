@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from carousel.cli import standard_output
 from carousel.cli.parameters import expanded, own_values, with_options
 from carousel.cli.places import (
     FORECASTING,
@@ -167,7 +167,7 @@ def inspect(
         chosen.check(seen)  # before the page, so that all is written or nothing
     # Before the files: what a full disk or an interruption keeps from them, it keeps not from this.
     if json_:
-        print(json.dumps(seen.to_dict(names), ensure_ascii=False, allow_nan=False))
+        print(standard_output.as_json(seen.to_dict(names), allow_nan=False))
     else:
         print(seen.summary(names, color=_takes_color()))
     if out is not None:

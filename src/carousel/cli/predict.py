@@ -104,6 +104,7 @@ def predict(
     check_place(out, force)
     if plot is not None and out is not None and os.path.realpath(plot) == os.path.realpath(out):
         raise OptionError(f"--plot and --out both name {out}; give two names")
+    _check_no_input({"--out": out, "--plot": plot}, input, model)
     chosen_device(device)  # refused before anything is read
     task = task_of(model)
     own = own_values(task, values, _CLASSES)
@@ -133,3 +134,19 @@ def predict(
                 f"one of them out"
             )
         writing.write(model, input, how, sampling, length.max_tokens, out, device, as_json=json_)
+
+
+def _check_no_input(places: dict[str, Path | None], input: str | None, model: Path) -> None:
+    """Refuses to write, even by --force, over what is read."""
+    given = None if input is None else os.path.expanduser(input)
+    for name, place in places.items():
+        if place is None:
+            continue
+        if (
+            given is not None
+            and os.path.isfile(given)
+            and os.path.realpath(given) == (os.path.realpath(place))
+        ):
+            raise OptionError(f"{name} is INPUT, which would be lost; give another name")
+        if Path(os.path.realpath(place)).is_relative_to(os.path.realpath(model)):
+            raise OptionError(f"{name} lies in the model's folder; give another place")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
+from carousel.cli.standard_output import Closed, is_utf8
 from carousel.data.streams import LastingStream
 from carousel.errors import CarouselError, TrainingInterruptedError
 
@@ -51,22 +52,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 2 for bad input; 128 plus the number of the signal that stopped it.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if sys.stdout is None or sys.stderr is None:
-        return _run(words)
-    out = LastingStream(sys.stdout, "standard output", expendable=False)
-    err = LastingStream(sys.stderr)
+    # Where the shell has closed one, Python has None, and would write to the other in its place.
+    out = LastingStream(sys.stdout or Closed(), "standard output", expendable=False)
+    err = LastingStream(sys.stderr or Closed())
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             return _run(words)
     finally:
         if out.escaped:
-            encoding = out.stream.encoding
             # In UTF-8 it was the name of a file, in bytes that are no text.
-            is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8")
-            remedy = "--out keeps it" if is_utf8 else "set PYTHONIOENCODING=utf-8"
+            remedy = "--out keeps it" if is_utf8(out) else "set PYTHONIOENCODING=utf-8"
             err.write(
-                f"carousel: warning: standard output is {encoding}, and what that lacks was "
-                f"written as \\u and a number; {remedy}\n"
+                f"carousel: warning: standard output is {out.stream.encoding}, and what that lacks "
+                f"was written as \\u and a number; {remedy}\n"
             )
         out.silence()
         err.silence()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from carousel.cli import standard_output
 from carousel.cli.standard_input import incoming_names
 from carousel.cli.waiting import counted
 from carousel.data.storage import write_atomically
@@ -144,7 +144,7 @@ def _files(input: str) -> list[str]:
 def _shown(path: str, found: Any, *, many: bool, times: bool, as_json: bool) -> str:
     """Returns a transcript as JSON, as its text, or as a line a word; of many with the file."""
     if as_json:
-        return json.dumps({"audio": path, **found.to_dict()}, ensure_ascii=False)
+        return standard_output.as_json({"audio": path, **found.to_dict()})
     before = f"{path}\t" if many else ""
     if times:
         return "\n".join(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from carousel.cli import standard_output
 from carousel.cli.places import PLOT_FORMATS, TRANSLATION, check_ending
 from carousel.cli.standard_input import STANDARD_INPUT, incoming_lines
 from carousel.cli.waiting import counted
@@ -131,7 +131,7 @@ def _write(out: Path, texts: list[str]) -> None:
 def _shown(number: int, one: Any, beam: BeamOptions, *, as_json: bool) -> str:
     """Returns a translation as a line; several of them as lines of number, score and text."""
     if as_json:
-        return json.dumps(one.to_dict(), ensure_ascii=False)
+        return standard_output.as_json(one.to_dict())
     if beam.best == 1:
         return str(one)
     return "\n".join(f"{number}\t{each.score:.4f}\t{each}" for each in (one, *one.others))

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from carousel.cli import standard_output
 from carousel.cli.standard_input import incoming_text
 from carousel.data.storage import write_atomically
 from carousel.decoding.sampling import SamplingOptions
@@ -61,7 +62,7 @@ def write(
         prompt, max_tokens=most or None, stop=chosen.stop, seed=chosen.seed, options=sampling
     )
     if as_json:
-        print(json.dumps({"prompt": prompt, "text": "".join(pieces)}, ensure_ascii=False))
+        print(standard_output.as_json({"prompt": prompt, "text": "".join(pieces)}))
     elif out is not None:
         text = prompt + "".join(pieces)
         write_atomically(out, f"{text}\n".encode())

@@ -297,8 +297,8 @@ def _json_texts(line: str, fields: tuple[str, ...], place: dict[str, Any]) -> li
     for name in fields:
         if name not in value:
             problem = unknown_name("field", name, value)
-            names = "the fields by source and target" if len(fields) > 1 else "it by --field"
-            raise DataError(f"{problem}; name {names}", **place)
+            names = "--source-field and --target-field" if len(fields) > 1 else "--field"
+            raise DataError(f"{problem}; name the fields by {names}", **place)
     return [_text(value[name], column=name, **place) for name in fields]
 
 

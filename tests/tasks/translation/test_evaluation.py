@@ -75,7 +75,7 @@ def test_of_the_very_pairs_the_holdout_is_scored() -> None:
 
 def test_what_fitting_held_out_is_scored_however_long_it_is() -> None:
     model = small_translator()._ready("look")
-    pairs = Pairs.read([("the cat. " * 251, "die Katze."), *OTHER])
+    pairs = Pairs.read([("the cat.", "die Katze. " * 251), *OTHER])
     how = (BeamOptions(beam=1), "13a", None)
     with pytest.raises(DataError, match="expected a sentence, got 502 words"):
         evaluate_pairs(model, Scored(pairs, "pairs"), *how)
