@@ -44,14 +44,15 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         name: list(zip(part.sources, part.targets, strict=True))[:most]
         for name, part in (("training", training), ("validation", valid), ("test", test))
     }
-    place = None if arguments.model is None else Path(arguments.model)
-    if place is not None and place.exists() and not arguments.quick:
+    # What five steps make must not be taken for the model of another run.
+    place = None if arguments.model is None or arguments.quick else Path(arguments.model)
+    if place is not None and place.exists():
         model = Translator.load(place)
     else:
         how: dict[str, Any] = {"max_minutes": arguments.minutes}
         if arguments.quick:
             how = {"max_steps": 5}
-        if place is not None and not arguments.quick:
+        if place is not None:
             how |= {"checkpoint": f"{place}.run", "resume": True}
         model = Translator(holdout=0.0, **OPTIONS)
         model.fit(
@@ -59,7 +60,7 @@ def measure(arguments: argparse.Namespace) -> Outcome:
             valid=parts["validation"],
             run=RunOptions(**how, progress="plain", log_every=1000),
         )
-        if place is not None and not arguments.quick:
+        if place is not None:
             model.save(place)
     report = model.evaluate(parts["validation" if arguments.validation else "test"], **SEARCH)
     print(report, flush=True)

@@ -102,9 +102,7 @@ def predict(
     """Forecast what follows the last row of every series, write on, translate, transcribe."""
     check_place(plot, force)
     check_place(out, force)
-    if plot is not None and out is not None and os.path.realpath(plot) == os.path.realpath(out):
-        raise OptionError(f"--plot and --out both name {out}; give two names")
-    _check_no_input({"--out": out, "--plot": plot}, input, model)
+    _check_apart({"--out": out, "--plot": plot}, input, model)
     chosen_device(device)  # refused before anything is read
     task = task_of(model)
     own = own_values(task, values, _CLASSES)
@@ -136,17 +134,15 @@ def predict(
         writing.write(model, input, how, sampling, length.max_tokens, out, device, as_json=json_)
 
 
-def _check_no_input(places: dict[str, Path | None], input: str | None, model: Path) -> None:
-    """Refuses to write, even by --force, over what is read."""
-    given = None if input is None else os.path.expanduser(input)
-    for name, place in places.items():
-        if place is None:
-            continue
-        if (
-            given is not None
-            and os.path.isfile(given)
-            and os.path.realpath(given) == (os.path.realpath(place))
-        ):
+def _check_apart(places: dict[str, Path | None], input: str | None, model: Path) -> None:
+    """Refuses, even by --force, files that would be written over each other or what is read."""
+    written = {name: os.path.realpath(at) for name, at in places.items() if at is not None}
+    if len(set(written.values())) < len(written):
+        raise OptionError(f"--plot and --out both name {places['--out']}; give two names")
+    given = os.path.expanduser(input or "")
+    read = os.path.realpath(given) if os.path.isfile(given) else None
+    for name, place in written.items():
+        if place == read:
             raise OptionError(f"{name} is INPUT, which would be lost; give another name")
-        if Path(os.path.realpath(place)).is_relative_to(os.path.realpath(model)):
+        if Path(place).is_relative_to(os.path.realpath(model)):
             raise OptionError(f"{name} lies in the model's folder; give another place")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from carousel.cli.standard_output import Closed, is_utf8
-from carousel.data.streams import LastingStream
+from carousel.cli.standard_output import is_utf8
+from carousel.data.streams import Closed, LastingStream
 from carousel.errors import CarouselError, TrainingInterruptedError
 
 BAD_INPUT = 2

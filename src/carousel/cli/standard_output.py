@@ -1,22 +1,10 @@
-"""Standard output: JSON that is valid in whatever encoding it has, and an output that is closed."""
+"""Standard output: JSON that is valid in whatever encoding it has."""
 
 from __future__ import annotations
 
-import errno
-import io
 import json
 import sys
 from typing import Any
-
-
-class Closed(io.TextIOBase):
-    """What stands for an output that the shell has closed: text that comes there is lost."""
-
-    def write(self, text: str) -> int:
-        """Fails as a closed file descriptor does, where there is text."""
-        if text:
-            raise OSError(errno.EBADF, "it is closed")
-        return 0
 
 
 def is_utf8(stream: Any) -> bool:

@@ -15,7 +15,7 @@ from carousel.cli.standard_input import STANDARD_INPUT, incoming_lines
 from carousel.cli.waiting import counted
 from carousel.data import text_files
 from carousel.data.extras import import_extra
-from carousel.data.pairs import is_json_lines, one_side
+from carousel.data.pairs import one_side
 from carousel.data.storage import write_atomically
 from carousel.decoding.beam_search import BeamOptions
 from carousel.errors import DataError, OptionError
@@ -63,12 +63,12 @@ def translate(
     if encoding is not None:
         text_files.known_encoding(encoding)  # what is wrong is refused before the model is read
     path = None if input is None or input == "-" else os.path.expanduser(input)
-    if chosen.field is not None and not (path and is_json_lines(path)):
+    file = None if path is None else text_files.one_file(path)
+    is_json = file is not None and text_files.ends_in(text_files.JSON_SUFFIXES, file)
+    if chosen.field is not None and not is_json:
         raise OptionError(
             "--field belongs to a file of JSON lines, .jsonl or .ndjson; leave it out, or give one"
         )
-    if path is not None:
-        text_files.found_files(path)
     translator = carousel.load(model).to(device)
     encoding = text_files.known_encoding(encoding or translator.options.encoding)
     lines: Iterable[str]

@@ -223,11 +223,6 @@ class Pairs:
         return cls(sources, targets, lines, f"{one} and {other}")
 
 
-def is_json_lines(path: str | Path) -> bool:
-    """Returns whether the file that a path or pattern means is one of JSON lines by its name."""
-    return text_files.ends_in(text_files.JSON_SUFFIXES, text_files.found_files(path)[0])
-
-
 def one_side(path: str | Path, *, field: str, column: int, encoding: str) -> list[str]:
     """Returns one text for each line of a file: the line, or one side of the pair that it holds.
 
@@ -244,8 +239,8 @@ def one_side(path: str | Path, *, field: str, column: int, encoding: str) -> lis
     Raises:
         DataError: for what cannot be read, or a line without that side.
     """
+    path = text_files.one_file(path)
     lines = text_files.file_lines(path, encoding)
-    path = text_files.found_files(path)[0]
     is_json = text_files.ends_in(text_files.JSON_SUFFIXES, path)
     if not is_json and not text_files.ends_in((".tsv",), path):
         return lines
@@ -271,10 +266,9 @@ def one_side(path: str | Path, *, field: str, column: int, encoding: str) -> lis
 def _file_rows(
     path: str | Path, fields: tuple[str, str], encoding: str
 ) -> Iterator[tuple[int, str, str]]:
-    lines = text_files.file_lines(path, encoding)
-    path = text_files.found_files(path)[0]
+    path = text_files.one_file(path)
     is_json = text_files.ends_in(text_files.JSON_SUFFIXES, path)
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text_files.file_lines(path, encoding), start=1):
         place: dict[str, Any] = {"source": path, "line": number}
         if is_json:
             if line.strip():

@@ -5,12 +5,17 @@ Knows nothing of what is written.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import errno
+import io
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from carousel.errors import OutputError
+
+_NUMBERS = "carousel.numbers"  # how characters are encoded that an encoding lacks
 
 
 class LastingStream:
@@ -43,7 +48,8 @@ class LastingStream:
                 except UnicodeEncodeError as error:
                     self.escaped = True
                     # Of some encodings the error has another name.
-                    self.stream.write(_escaped(text, self.stream.encoding or error.encoding))
+                    encoding = self.stream.encoding or error.encoding
+                    self.stream.write(text.encode(encoding, _NUMBERS).decode(encoding))
         return len(text)
 
     def flush(self) -> None:
@@ -77,19 +83,21 @@ class LastingStream:
                 ) from error
 
 
-def _escaped(text: str, encoding: str) -> str:
-    """Returns a text with numbers in place of the characters that an encoding lacks."""
-    return "".join(sign if _has(encoding, sign) else _number(sign) for sign in text)
+class Closed(io.TextIOBase):
+    """What stands for an output that the shell has closed: text that comes there is lost."""
+
+    def write(self, text: str) -> int:
+        """Fails as a closed file descriptor does, where there is text."""
+        if text:
+            raise OSError(errno.EBADF, "it is closed")
+        return 0
 
 
-def _has(encoding: str, sign: str) -> bool:
-    try:
-        return bool(sign.encode(encoding))
-    except UnicodeEncodeError:
-        return False
+def _number(error: UnicodeError) -> tuple[str, int]:
+    """Returns the UTF-16 numbers of what an encoding lacks, which JSON reads back."""
+    assert isinstance(error, UnicodeEncodeError)
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[k : k + 2].hex()}" for k in range(0, len(units), 2)), error.end
 
 
-def _number(sign: str) -> str:
-    """Returns a character's number in UTF-16, or its two, which JSON reads back."""
-    units = sign.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[k : k + 2].hex()}" for k in range(0, len(units), 2))
+codecs.register_error(_NUMBERS, _number)

@@ -153,11 +153,11 @@ def decoded_bytes(chunks: Iterable[bytes], encoding: str, source: str) -> Iterat
         begun = begun or bool(text)
 
 
-def file_lines(path: str | Path, encoding: str) -> list[str]:
-    """Returns the lines of one file, without their ends, blank ones too.
+def one_file(path: str | Path) -> Path:
+    """Returns the only file that a path or pattern means.
 
     Raises:
-        DataError: where it cannot be read, is empty, or the path means several files.
+        DataError: where there is none, it is empty, or there are several.
     """
     files = found_files(path)
     if len(files) > 1:
@@ -165,7 +165,16 @@ def file_lines(path: str | Path, encoding: str) -> list[str]:
             f"expected one file, got {len(files)} ({files[0].name}, ...); join them first",
             source=path,
         )
-    lines = list(divided(decoded(files[0], encoding)))
+    return files[0]
+
+
+def file_lines(path: str | Path, encoding: str) -> list[str]:
+    """Returns the lines of one file, without their ends, blank ones too.
+
+    Raises:
+        DataError: where it cannot be read, is empty, or the path means several files.
+    """
+    lines = list(divided(decoded(one_file(path), encoding)))
     if not lines:
         raise DataError("the file is empty", source=path)
     return lines

@@ -149,9 +149,11 @@ def test_what_is_no_sentence_is_refused_with_its_number(text: Any, words: str) -
     texts = ["the", "", text, "cat"]
     with pytest.raises(DataError, match=words) as caught:
         inspect.unwrap(translated)(model, texts, BeamOptions(), None, None)
+    assert caught.value.line == 3
     assert str(caught.value).startswith("the sentences to translate, line 3: ")
     with pytest.raises(DataError, match=words) as caught:
         inspect.unwrap(check_sentences)(model, texts, "in.txt", range(65, 69))
+    assert caught.value.line == 67
     assert str(caught.value).startswith("in.txt, line 67: ")
 
 
